@@ -1,0 +1,2 @@
+//! The machine under test.
+fn main() {}

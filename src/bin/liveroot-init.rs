@@ -1,0 +1,2 @@
+//! The agent in the initramfs.
+fn main() {}

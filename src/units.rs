@@ -1,0 +1,145 @@
+//! Plain value types that every layer may use.
+
+use std::fmt;
+
+/// A count of bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    /// `n` times 1,024.
+    pub const fn kib(n: u64) -> Self {
+        Bytes(n << 10)
+    }
+
+    /// `n` times 1,048,576.
+    pub const fn mib(n: u64) -> Self {
+        Bytes(n << 20)
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// As people read it: `812 B`, `9.4 MiB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let mut value = self.0 as f64 / 1024.0;
+        let mut unit = 0;
+        while value >= 1024.0 && unit + 1 < UNITS.len() {
+            value /= 1024.0;
+            unit += 1;
+        }
+        write!(f, "{value:.1} {}", UNITS[unit])
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}B", self.0)
+    }
+}
+
+/// A count of 512-byte sectors, the kernel's unit in sysfs and GPT's on sticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Sectors(pub u64);
+
+impl Sectors {
+    /// The same length in bytes.
+    pub const fn bytes(self) -> Bytes {
+        Bytes(self.0 * 512)
+    }
+}
+
+/// A volume label as the medium holds it: bytes, for nobody promises UTF-8.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label(pub Vec<u8>);
+
+impl Label {
+    /// A label from text.
+    pub fn new(text: &str) -> Self {
+        Label(text.as_bytes().to_vec())
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// The identity of an image: SHA-256 of its payload, as 64 lower-case hex digits.
+#[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageId(String);
+
+impl ImageId {
+    /// From 32 digest bytes.
+    pub fn from_digest(digest: &[u8; 32]) -> Self {
+        ImageId(digest.iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// The first eight digits, enough for people.
+    pub fn short(&self) -> &str {
+        &self.0[..8]
+    }
+}
+
+impl TryFrom<String> for ImageId {
+    type Error = String;
+
+    /// Accepts 64 lower-case hex digits and nothing else.
+    fn try_from(text: String) -> Result<Self, String> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() == 64 && text.bytes().all(hex) {
+            Ok(ImageId(text))
+        } else {
+            Err(format!("not an image id (64 hex digits): {text:?}"))
+        }
+    }
+}
+
+impl From<ImageId> for String {
+    fn from(id: ImageId) -> String {
+        id.0
+    }
+}
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_the_largest_fitting_unit() {
+        assert_eq!(Bytes(812).to_string(), "812 B");
+        assert_eq!(Bytes::mib(9).to_string(), "9.0 MiB");
+        assert_eq!(Bytes(1536).to_string(), "1.5 KiB");
+    }
+
+    #[test]
+    fn an_image_id_is_64_hex_digits() {
+        assert!(ImageId::try_from("ab".repeat(32)).is_ok());
+        assert!(ImageId::try_from("AB".repeat(32)).is_err());
+        assert!(ImageId::try_from("ab".repeat(31)).is_err());
+        assert_eq!(ImageId::from_digest(&[0xab; 32]).short(), "abababab");
+    }
+}
