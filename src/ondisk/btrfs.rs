@@ -2,8 +2,6 @@
 //!
 //! `include/uapi/linux/btrfs_tree.h`, struct btrfs_super_block; little-endian, at 64 KiB.
 
-#![forbid(unsafe_code)]
-
 use super::checksum::crc32c;
 use super::fields::{bytes16, has_magic, le16, le32, le64, slice};
 use super::{FsFacts, FsKind, text};

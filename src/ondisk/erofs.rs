@@ -3,8 +3,6 @@
 //! `fs/erofs/erofs_fs.h`, struct erofs_super_block; little-endian, at byte 1,024.
 //! <https://docs.kernel.org/filesystems/erofs.html>
 
-#![forbid(unsafe_code)]
-
 use super::checksum::crc32c_without;
 use super::fields::{byte, bytes16, has_magic, le32, slice};
 use super::{FsFacts, FsKind, text};

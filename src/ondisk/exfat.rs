@@ -3,10 +3,8 @@
 //! Microsoft's exFAT specification, sections 3.1 (boot sector), 3.4 (checksum) and 7.3
 //! (volume label entry).
 
-#![forbid(unsafe_code)]
-
 use super::fields::{byte, has_magic, le32, le64, slice};
-use super::{ByteSource, FsFacts, FsKind, ReadError, read_up_to, text};
+use super::{ByteSource, FsFacts, FsKind, Probed, ReadError, read_up_to, text};
 use crate::units::{Bytes, Label};
 
 const FILE_SYSTEM_NAME: usize = 3;
@@ -35,7 +33,7 @@ pub fn is_boot_sector(head: &[u8]) -> bool {
 }
 
 /// Facts of a device, `head` being its first bytes.
-pub fn probe(head: &[u8], src: &dyn ByteSource) -> Result<Option<FsFacts>, ReadError> {
+pub fn probe(head: &[u8], src: &dyn ByteSource) -> Probed {
     if !is_boot_sector(head) {
         return Ok(None);
     }

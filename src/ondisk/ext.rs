@@ -2,8 +2,6 @@
 //!
 //! `fs/ext4/ext4.h`, struct ext4_super_block; little-endian, at byte 1,024.
 
-#![forbid(unsafe_code)]
-
 use super::checksum::crc32c;
 use super::fields::{bytes16, le16, le32, slice};
 use super::{FsFacts, FsKind, text};

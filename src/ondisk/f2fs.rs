@@ -2,8 +2,6 @@
 //!
 //! `include/linux/f2fs_fs.h`, struct f2fs_super_block; little-endian, at byte 1,024.
 
-#![forbid(unsafe_code)]
-
 use super::checksum::crc32;
 use super::fields::{bytes16, le16, le32, le64, slice};
 use super::{FsFacts, FsKind, text};

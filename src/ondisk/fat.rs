@@ -3,10 +3,8 @@
 //! Microsoft's "FAT: General Overview of On-Disk Format" 1.03; `fs/fat/inode.c`,
 //! fat_read_bpb, and libblkid's `superblocks/vfat.c` for what counts as valid.
 
-#![forbid(unsafe_code)]
-
 use super::fields::{byte, has_magic, le16, le32, slice};
-use super::{ByteSource, FsFacts, FsKind, ReadError, read_up_to, text};
+use super::{ByteSource, FsFacts, FsKind, Probed, ReadError, read_up_to, text};
 use crate::units::{Bytes, Label};
 
 const BYTES_PER_SECTOR: usize = 0x0b;
@@ -72,7 +70,7 @@ pub fn is_boot_sector(head: &[u8]) -> bool {
 }
 
 /// Facts of a device, `head` being its first bytes.
-pub fn probe(head: &[u8], src: &dyn ByteSource) -> Result<Option<FsFacts>, ReadError> {
+pub fn probe(head: &[u8], src: &dyn ByteSource) -> Probed {
     let Some(geometry) = geometry(head) else {
         return Ok(None);
     };

@@ -2,8 +2,6 @@
 //!
 //! cryptsetup's `docs/on-disk-format*.pdf`; big-endian, at byte 0.
 
-#![forbid(unsafe_code)]
-
 use super::fields::{be16, has_magic, slice};
 use super::{FsFacts, FsKind, text};
 

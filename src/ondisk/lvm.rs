@@ -2,8 +2,6 @@
 //!
 //! lvm2's `lib/format_text/layout.h`: a label in one of the first four sectors.
 
-#![forbid(unsafe_code)]
-
 use super::fields::{has_magic, le64, slice};
 use super::{FsFacts, FsKind, text};
 

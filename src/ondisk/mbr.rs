@@ -2,8 +2,6 @@
 //!
 //! `block/partitions/msdos.c` of the kernel, for numbering and for what it ignores.
 
-#![forbid(unsafe_code)]
-
 use super::fields::{byte, has_magic, le32, slice};
 use super::table::{Partition, PartitionType, Table, TableKind, in_sectors};
 use super::{ByteSource, ReadError, exfat, fat, ntfs, probe, read_up_to};

@@ -3,8 +3,6 @@
 //! `include/uapi/linux/raid/md_p.h`. Version 1.1 stands at byte 0, 1.2 at 4 KiB, 1.0 and
 //! 0.90 at the end of the device, behind what may look like a plain file system.
 
-#![forbid(unsafe_code)]
-
 use super::fields::{bytes16, le32, le64, slice};
 use super::{ByteSource, FsFacts, FsKind, ReadError, text};
 

@@ -3,6 +3,8 @@
 //! Pure: a parser takes a [`ByteSource`], never a path, and never panics whatever the
 //! bytes say. Numbers come from each format's own specification, named in its file.
 
+#![forbid(unsafe_code)]
+
 use crate::units::{Bytes, Label};
 use std::fmt;
 
@@ -73,6 +75,9 @@ impl ByteSource for [u8] {
         <[u8]>::len(self) as u64
     }
 }
+
+/// What a probe found: nothing of its format, or facts.
+pub type Probed = Result<Option<FsFacts>, ReadError>;
 
 /// Up to `length` bytes from `offset`: fewer, or none, where the source ends.
 pub fn read_up_to(src: &dyn ByteSource, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {

@@ -3,10 +3,8 @@
 //! `fs/ntfs3/ntfs.h`, struct NTFS_BOOT and MFT_REC; the label is an attribute of
 //! `$Volume`, record 3 of the master file table.
 
-#![forbid(unsafe_code)]
-
 use super::fields::{byte, has_magic, le16, le32, le64, slice};
-use super::{ByteSource, FsFacts, FsKind, ReadError, read_up_to, text};
+use super::{ByteSource, FsFacts, FsKind, Probed, ReadError, read_up_to, text};
 use crate::units::{Bytes, Label};
 
 const OEM_ID: usize = 0x03;
@@ -38,7 +36,7 @@ pub fn is_boot_sector(head: &[u8]) -> bool {
 }
 
 /// Facts of a device, `head` being its first bytes.
-pub fn probe(head: &[u8], src: &dyn ByteSource) -> Result<Option<FsFacts>, ReadError> {
+pub fn probe(head: &[u8], src: &dyn ByteSource) -> Probed {
     let cluster = if is_boot_sector(head) {
         cluster_size(head)
     } else {

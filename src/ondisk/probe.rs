@@ -12,11 +12,9 @@
 //! 4. RAID at the end of the device comes last and beats what it may mirror; discs and
 //!    images never get that far, so a CD is not asked for its end.
 
-#![forbid(unsafe_code)]
-
 use super::{
-    ByteSource, FsFacts, FsKind, ReadError, btrfs, erofs, exfat, ext, f2fs, fat, iso9660, luks,
-    lvm, mdraid, ntfs, read_up_to, squashfs, swap, udf, xfs,
+    ByteSource, FsFacts, FsKind, Probed, btrfs, erofs, exfat, ext, f2fs, fat, iso9660, luks, lvm,
+    mdraid, ntfs, read_up_to, squashfs, swap, udf, xfs,
 };
 
 /// Reaches to the end of the btrfs superblock, the farthest of all.
@@ -30,7 +28,7 @@ enum Probe {
     /// From the first bytes alone.
     Head(fn(&[u8]) -> Option<FsFacts>),
     /// These say that it is worth reading more.
-    More(fn(&[u8], &dyn ByteSource) -> Result<Option<FsFacts>, ReadError>),
+    More(fn(&[u8], &dyn ByteSource) -> Probed),
 }
 
 const FORMATS: [Probe; 15] = [
@@ -52,7 +50,7 @@ const FORMATS: [Probe; 15] = [
 ];
 
 /// What lies on a device; none when nothing is recognised.
-pub fn probe_filesystem(src: &dyn ByteSource) -> Result<Option<FsFacts>, ReadError> {
+pub fn probe_filesystem(src: &dyn ByteSource) -> Probed {
     let head = read_up_to(src, 0, HEAD)?;
     if head.len() < LEAST {
         return Ok(None);
@@ -70,7 +68,7 @@ pub fn probe_filesystem(src: &dyn ByteSource) -> Result<Option<FsFacts>, ReadErr
     Ok(mirror.or(found))
 }
 
-fn probe_head(head: &[u8], src: &dyn ByteSource) -> Result<Option<FsFacts>, ReadError> {
+fn probe_head(head: &[u8], src: &dyn ByteSource) -> Probed {
     for format in &FORMATS {
         let found = match format {
             Probe::Head(probe) => probe(head),

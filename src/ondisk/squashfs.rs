@@ -2,8 +2,6 @@
 //!
 //! `include/linux/squashfs_fs.h`, struct squashfs_super_block; little-endian, at byte 0.
 
-#![forbid(unsafe_code)]
-
 use super::fields::{has_magic, le16, le32, le64};
 use super::{ByteSource, FsFacts, FsKind, ReadError};
 use crate::units::Bytes;

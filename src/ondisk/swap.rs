@@ -3,8 +3,6 @@
 //! `include/linux/swap.h`, union swap_header: the magic ends the first page, the header
 //! stands at byte 1,024. Hibernation images put a magic of their own in its place.
 
-#![forbid(unsafe_code)]
-
 use super::fields::{bytes16, has_magic, slice};
 use super::{FsFacts, FsKind, text};
 

@@ -1,7 +1,5 @@
 //! Partition tables: what GPT and MBR have in common, and which of them a disk has.
 
-#![forbid(unsafe_code)]
-
 use super::{ByteSource, ReadError, gpt, mbr};
 use crate::units::{Label, Sectors};
 use std::fmt;

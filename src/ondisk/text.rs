@@ -3,8 +3,6 @@
 //! libblkid cuts a label at its first NUL and takes white space off its end only
 //! (`blkid_probe_set_label`); an all-zero UUID counts as none.
 
-#![forbid(unsafe_code)]
-
 use crate::units::Label;
 
 /// A label from a padded field of bytes.

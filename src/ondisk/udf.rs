@@ -3,10 +3,8 @@
 //! ECMA-167 2/8 (recognition sequence), 3/10 (descriptors), OSTA UDF 2.60; label and UUID
 //! as libblkid's `superblocks/udf.c` makes them.
 
-#![forbid(unsafe_code)]
-
 use super::fields::{byte, has_magic, le16, le32, slice};
-use super::{ByteSource, FsFacts, FsKind, ReadError, read_up_to, text};
+use super::{ByteSource, FsFacts, FsKind, Probed, read_up_to, text};
 use crate::units::Label;
 
 const RECOGNITION: usize = 32768;
@@ -38,7 +36,7 @@ const LOGICAL_DOMAIN: usize = 217;
 const DSTRING: usize = 128;
 
 /// Facts of a device, `head` being its first bytes.
-pub fn probe(head: &[u8], src: &dyn ByteSource) -> Result<Option<FsFacts>, ReadError> {
+pub fn probe(head: &[u8], src: &dyn ByteSource) -> Probed {
     if !RECOGNITION_SIZES
         .iter()
         .any(|size| is_announced(head, *size))
@@ -72,12 +70,7 @@ fn tag(descriptor: &[u8], location: u32) -> Option<u16> {
     sound.then(|| le16(tag, 0))
 }
 
-fn read_sequence(
-    src: &dyn ByteSource,
-    block: u64,
-    start: u32,
-    count: u32,
-) -> Result<Option<FsFacts>, ReadError> {
+fn read_sequence(src: &dyn ByteSource, block: u64, start: u32, count: u32) -> Probed {
     let (mut label, mut uuid, mut is_udf) = (None, None, false);
     for location in start..start.saturating_add(count) {
         let descriptor = read_up_to(src, u64::from(location) * block, DESCRIPTOR)?;

@@ -2,8 +2,6 @@
 //!
 //! `fs/xfs/libxfs/xfs_format.h`, struct xfs_dsb; big-endian, at byte 0.
 
-#![forbid(unsafe_code)]
-
 use super::checksum::crc32c_without;
 use super::fields::{be16, be32, be64, byte, bytes16, has_magic, le32, slice};
 use super::{FsFacts, FsKind, text};
