@@ -18,7 +18,12 @@ pub fn mount_kernel_filesystems(machine: &Machine) -> Vec<Error> {
         ("sysfs", &machine.sys, safe, ""),
         // The limits are systemd's own for /run (src/shared/mount-setup.c): it keeps what
         // it finds, and a live system must not differ from an installed one there.
-        ("tmpfs", &machine.run, run, "mode=0755,size=20%,nr_inodes=800k"),
+        (
+            "tmpfs",
+            &machine.run,
+            run,
+            "mode=0755,size=20%,nr_inodes=800k",
+        ),
     ];
     let mut troubles = Vec::new();
     for (fstype, target, flags, data) in wanted {

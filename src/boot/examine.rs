@@ -79,7 +79,16 @@ pub fn examine(
     let (init, init_resolved) = find_init(&image, sought.init.as_deref())?;
     let id = read_id(&medium, &sought.live_dir);
     let found = Found { id, size, init };
-    Ok(Stack { node, fs, medium, image, image_fs, loop_device, init_resolved, found })
+    Ok(Stack {
+        node,
+        fs,
+        medium,
+        image,
+        image_fs,
+        loop_device,
+        init_resolved,
+        found,
+    })
 }
 
 /// Read-only, and so that no journal is replayed: the medium may be a disk of the user's.
@@ -89,7 +98,9 @@ fn mount_medium(loader: &Loader, node: &Path, fs: FsKind) -> Result<Detached, St
         _ => &[fs.name()],
     };
     if fs == FsKind::Vfat {
-        ["nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"].iter().for_each(|m| loader.need(m));
+        ["nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"]
+            .iter()
+            .for_each(|m| loader.need(m));
     }
     let options: &[MountOption] = match fs {
         FsKind::Ext => &[MountOption::Flag("noload")],
@@ -147,8 +158,11 @@ fn check_image(file: File, path: &str) -> Result<(File, u64, FsKind), String> {
 fn find_init(image: &Detached, said: Option<&str>) -> Result<(String, String), String> {
     let tried = decide_inits(said);
     for path in &tried {
-        let Ok(fd) = open_below(image.root(), path.trim_start_matches('/'), ResolveFlags::IN_ROOT)
-        else {
+        let Ok(fd) = open_below(
+            image.root(),
+            path.trim_start_matches('/'),
+            ResolveFlags::IN_ROOT,
+        ) else {
             continue;
         };
         let file = File::from(fd);
@@ -159,7 +173,9 @@ fn find_init(image: &Detached, said: Option<&str>) -> Result<(String, String), S
         if executable {
             // Of a detached mount the kernel shows the path below its root.
             let resolved = std::fs::read_link(crate::sys::process::fd_path(&file));
-            let resolved = resolved.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+            let resolved = resolved
+                .map(|p| p.to_string_lossy().into_owned())
+                .unwrap_or_default();
             return Ok((path.clone(), resolved));
         }
     }
@@ -169,7 +185,12 @@ fn find_init(image: &Detached, said: Option<&str>) -> Result<(String, String), S
 /// The image's id as the medium claims it; foreign media claim none.
 fn read_id(medium: &Detached, live_dir: &str) -> Option<crate::units::ImageId> {
     let path = format!("{live_dir}/{MEDIUM_JSON}");
-    let fd = open_below(medium.root(), path.trim_start_matches('/'), ResolveFlags::BENEATH).ok()?;
+    let fd = open_below(
+        medium.root(),
+        path.trim_start_matches('/'),
+        ResolveFlags::BENEATH,
+    )
+    .ok()?;
     let mut text = Vec::new();
     File::from(fd).take(64 << 10).read_to_end(&mut text).ok()?;
     parse_manifest(&text).ok().map(|m| m.id)
@@ -178,5 +199,11 @@ fn read_id(medium: &Detached, live_dir: &str) -> Option<crate::units::ImageId> {
 /// Opens for reading; links never lead out of the mount.
 fn open_below(root: impl AsFd, path: &str, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    openat2(root, path, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS)
+    openat2(
+        root,
+        path,
+        flags,
+        Mode::empty(),
+        resolve | ResolveFlags::NO_MAGICLINKS,
+    )
 }

@@ -61,7 +61,9 @@ impl Failure {
                 "The memory is too small or the size word is wrong: restart, press e on the\n\
                  menu's entry and try rd.live.overlay.size=256"
             }
-            Failure::Root(_) => "The kernel refused the overlay: its line above or in the log says why.",
+            Failure::Root(_) => {
+                "The kernel refused the overlay: its line above or in the log says why."
+            }
             Failure::Handoff(_) | Failure::AgentDied => {
                 "Restart. If this page comes again, please report it with the lines above."
             }

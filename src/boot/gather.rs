@@ -29,7 +29,9 @@ pub fn manifest(machine: &Machine, report: &mut Report) -> Option<ImageManifest>
     match parse_manifest(&text) {
         Ok(manifest) => Some(manifest),
         Err(why) => {
-            report.warn(format!("{IMAGE_JSON} of the initramfs: {why}; any image is taken"));
+            report.warn(format!(
+                "{IMAGE_JSON} of the initramfs: {why}; any image is taken"
+            ));
             None
         }
     }
@@ -47,7 +49,10 @@ pub fn parse_manifest(text: &[u8]) -> Result<ImageManifest, String> {
 /// One block device as the search sees it; none when it has gone, has no size, or is not
 /// one that a medium can be on (memory, and loop devices, which are ours).
 pub fn device(machine: &Machine, name: &str) -> Option<Device> {
-    if ["loop", "ram", "zram", "fd"].iter().any(|kind| is_numbered(name, kind)) {
+    if ["loop", "ram", "zram", "fd"]
+        .iter()
+        .any(|kind| is_numbered(name, kind))
+    {
         return None;
     }
     let facts = block::read_facts(&machine.sys, name)?;
@@ -64,7 +69,8 @@ pub fn device(machine: &Machine, name: &str) -> Option<Device> {
 
 /// `loop3` and `loop3p1` are numbered loops, `loopy` is not.
 fn is_numbered(name: &str, kind: &str) -> bool {
-    name.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    name.strip_prefix(kind)
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -74,10 +80,17 @@ mod tests {
     #[test]
     fn a_manifest_of_another_schema_is_refused_by_number() {
         let text = |schema: u32| {
-            format!(r#"{{"schema":{schema},"id":"{}","size":1,"label":"X"}}"#, "ab".repeat(32))
+            format!(
+                r#"{{"schema":{schema},"id":"{}","size":1,"label":"X"}}"#,
+                "ab".repeat(32)
+            )
         };
         assert_eq!(parse_manifest(text(1).as_bytes()).unwrap().label, "X");
-        assert!(parse_manifest(text(2).as_bytes()).unwrap_err().contains("schema 2"));
+        assert!(
+            parse_manifest(text(2).as_bytes())
+                .unwrap_err()
+                .contains("schema 2")
+        );
         assert!(parse_manifest(b"{").is_err());
     }
 
@@ -90,6 +103,9 @@ mod tests {
     #[test]
     fn only_dotted_words_with_values_are_parameters() {
         let words = said::split(b"usbcore.autosuspend=-1 quiet rd.x root=live:LABEL=a.b");
-        assert_eq!(parameters(&words), [("usbcore.autosuspend".to_owned(), "-1".to_owned())]);
+        assert_eq!(
+            parameters(&words),
+            [("usbcore.autosuspend".to_owned(), "-1".to_owned())]
+        );
     }
 }

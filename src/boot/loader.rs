@@ -48,7 +48,10 @@ enum Stage {
 
 /// `uname -r`.
 pub fn kernel_release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
 }
 
 impl Loader {
@@ -62,10 +65,15 @@ impl Loader {
         let release = kernel_release();
         let dir = machine.root.join("lib/modules").join(&release);
         let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default();
-        let index =
-            ModuleIndex::parse(&read("modules.dep"), &read("modules.alias"), &read("modules.softdep"));
+        let index = ModuleIndex::parse(
+            &read("modules.dep"),
+            &read("modules.alias"),
+            &read("modules.softdep"),
+        );
         if index.is_empty() && !dir.exists() {
-            report.warn(format!("the initramfs has no modules for the running kernel {release}"));
+            report.warn(format!(
+                "the initramfs has no modules for the running kernel {release}"
+            ));
         }
         let loader = Loader(Arc::new(Shared {
             index,
@@ -179,7 +187,9 @@ impl Shared {
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+        self.changed
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn insert(&self, id: ModuleId) -> Option<ModuleRecord> {
@@ -197,7 +207,12 @@ impl Shared {
             }
         };
         let took_us = micros(clock::since_boot() - began);
-        Some(ModuleRecord { name: module.name.clone(), at_us: micros(began), took_us, result })
+        Some(ModuleRecord {
+            name: module.name.clone(),
+            at_us: micros(began),
+            took_us,
+            result,
+        })
     }
 }
 
@@ -207,7 +222,8 @@ fn insert(path: &Path, parameters: &str) -> Result<Inserted, Error> {
         return insert_file(path, parameters);
     }
     let packed = std::fs::read(path).map_err(|e| Error::io("reading", path.display(), &e))?;
-    let image = unpack(&packed).ok_or_else(|| Error::new("unpacking", path.display(), libc::EBADMSG))?;
+    let image =
+        unpack(&packed).ok_or_else(|| Error::new("unpacking", path.display(), libc::EBADMSG))?;
     insert_image(path, &image, parameters)
 }
 

@@ -110,7 +110,11 @@ fn tell(
 
 /// The report is left behind, the mounts go into the new root, the initramfs is freed.
 fn leave(machine: &Machine, handoff: Handoff, report: &mut Report) -> Result<Handoff, Failure> {
-    log::info!("starting {} after {:.2} s", handoff.init, clock::since_boot().as_secs_f64());
+    log::info!(
+        "starting {} after {:.2} s",
+        handoff.init,
+        clock::since_boot().as_secs_f64()
+    );
     report.step("handoff");
     report.write(machine);
     handoff::move_mounts(machine).map_err(Failure::Handoff)?;

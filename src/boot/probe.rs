@@ -1,7 +1,7 @@
 //! Reads what a device holds, without mounting anything.
 
 use super::machine::Machine;
-use crate::ondisk::{ByteSource, ReadError, gpt, mbr, probe};
+use crate::ondisk::{ByteSource, ReadError, probe, table};
 use crate::plan::medium::{Device, Facts, Probe};
 use crate::sys::block::{self, Disc};
 use crate::units::Label;
@@ -66,7 +66,11 @@ pub fn probe_device(machine: &Machine, device: &Device, with_table: bool) -> Pro
     };
     let entry = with_table.then(|| table_entry(machine, device)).flatten();
     let (part_uuid, part_label) = entry.unwrap_or_default();
-    Probe::Facts(Facts { fs, part_uuid, part_label })
+    Probe::Facts(Facts {
+        fs,
+        part_uuid,
+        part_label,
+    })
 }
 
 /// UUID and name of a partition, from the table of its disk.
@@ -74,11 +78,11 @@ fn table_entry(machine: &Machine, device: &Device) -> Option<(Option<String>, Op
     let parent = device.parent.as_ref()?;
     let facts = block::read_facts(&machine.sys, &device.name)?;
     let disk = FileSource::new(block::open(&block::node(&machine.dev, parent)).ok()?);
+    // The kernel read the table in one of these sector sizes; the wrong one shows none.
     let table = [512, 4096]
         .into_iter()
-        .find_map(|sector| gpt::read_table(&disk, sector).ok().flatten())
-        .or_else(|| mbr::read_table(&disk, 512).ok().flatten())?;
+        .find_map(|sector| table::read_table(&disk, sector).ok().flatten())?;
     let number = facts.partition?;
     let entry = table.partitions.into_iter().find(|p| p.number == number)?;
-    Some((Some(entry.guid), entry.name))
+    Some((entry.uuid, entry.name))
 }

@@ -73,7 +73,6 @@ pub struct ImageReport {
     pub path: String,
     pub size: u64,
     pub id: Option<String>,
-    pub wanted_id: Option<String>,
     #[serde(rename = "loop")]
     pub loop_device: String,
     pub fs: String,
@@ -148,8 +147,16 @@ impl Report {
     pub fn step(&mut self, name: &'static str) {
         let now = micros(clock::since_boot());
         let before = self.steps.last().map_or(0, |s| s.at_us);
-        let took_us = if before == 0 { 0 } else { now.saturating_sub(before) };
-        self.steps.push(Step { name, at_us: now, took_us });
+        let took_us = if before == 0 {
+            0
+        } else {
+            now.saturating_sub(before)
+        };
+        self.steps.push(Step {
+            name,
+            at_us: now,
+            took_us,
+        });
     }
 
     /// Something the user should hear of: kept, and said in the kernel's log.

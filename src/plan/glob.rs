@@ -60,7 +60,10 @@ mod tests {
         let ahci = "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01";
         assert!(m("pci:v*d*sv*sd*bc01sc06i01*", ahci));
         assert!(!m("pci:v*d*sv*sd*bc01sc08i02*", ahci));
-        assert!(m("usb:v*p*d*dc*dsc*dp*ic08isc06ip50in*", "usb:v46F4p0001d0000dc00dsc00dp00ic08isc06ip50in00"));
+        assert!(m(
+            "usb:v*p*d*dc*dsc*dp*ic08isc06ip50in*",
+            "usb:v46F4p0001d0000dc00dsc00dp00ic08isc06ip50in00"
+        ));
         assert!(m("usb:v0[1-3]*", "usb:v02aa"));
         assert!(!m("usb:v0[1-3]*", "usb:v04aa"));
         assert!(m("scsi:t-0x05*", "scsi:t-0x05"));

@@ -14,7 +14,10 @@ pub fn decide_inits(said: Option<&str>) -> Vec<String> {
 /// Whether the init, by the path that its links lead to, is systemd: then it is told when
 /// the initramfs stage began. In doubt it is not.
 pub fn is_systemd(resolved: &str) -> bool {
-    matches!(resolved.trim_start_matches('/'), "usr/lib/systemd/systemd" | "lib/systemd/systemd")
+    matches!(
+        resolved.trim_start_matches('/'),
+        "usr/lib/systemd/systemd" | "lib/systemd/systemd"
+    )
 }
 
 /// systemd's serialised state with the initrd time stamp alone, microseconds of wall clock
@@ -31,7 +34,12 @@ mod tests {
     #[test]
     fn only_systemd_itself_is_taken_for_systemd() {
         assert!(is_systemd("/usr/lib/systemd/systemd") && is_systemd("/lib/systemd/systemd"));
-        for other in ["/bin/busybox", "/sbin/marker-init", "/usr/lib/systemd/systemd-executor", ""] {
+        for other in [
+            "/bin/busybox",
+            "/sbin/marker-init",
+            "/usr/lib/systemd/systemd-executor",
+            "",
+        ] {
             assert!(!is_systemd(other));
         }
     }

@@ -68,7 +68,10 @@ pub struct Found {
 /// File systems that can hold an image, of those that this version mounts.
 pub fn can_hold_image(kind: FsKind) -> bool {
     use FsKind::*;
-    matches!(kind, Iso9660 | Udf | Vfat | Exfat | Ext | Xfs | Btrfs | F2fs | Ntfs)
+    matches!(
+        kind,
+        Iso9660 | Udf | Vfat | Exfat | Ext | Xfs | Btrfs | F2fs | Ntfs
+    )
 }
 
 /// Whether the facts are those that the words name; if not, why not, as people read it.
@@ -83,7 +86,12 @@ pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(
         None => Ok(()),
         Some(DeviceSpec::Label(want)) => {
             let has = fs.and_then(|f| f.label.as_ref());
-            same("label", has.map(Label::to_string), want.to_string(), has == Some(want))
+            same(
+                "label",
+                has.map(Label::to_string),
+                want.to_string(),
+                has == Some(want),
+            )
         }
         Some(DeviceSpec::Uuid(want)) => {
             let has = fs.and_then(|f| f.uuid.clone());
@@ -97,18 +105,27 @@ pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(
         }
         Some(DeviceSpec::PartLabel(want)) => {
             let has = facts.part_label.as_ref();
-            same("partition label", has.map(Label::to_string), want.to_string(), has == Some(want))
+            same(
+                "partition label",
+                has.map(Label::to_string),
+                want.to_string(),
+                has == Some(want),
+            )
         }
-        Some(DeviceSpec::Node(want)) => {
-            same("node", Some(device.name.clone()), want.clone(), *want == device.name)
-        }
+        Some(DeviceSpec::Node(want)) => same(
+            "node",
+            Some(device.name.clone()),
+            want.clone(),
+            *want == device.name,
+        ),
     }?;
     match fs.map(|f| f.kind) {
         None => Err("no file system that is known here".to_owned()),
         Some(kind) if can_hold_image(kind) => Ok(()),
-        Some(kind @ (FsKind::Squashfs | FsKind::Erofs)) => {
-            Err(format!("a bare {} image; this version wants it in a file", kind.name()))
-        }
+        Some(kind @ (FsKind::Squashfs | FsKind::Erofs)) => Err(format!(
+            "a bare {} image; this version wants it in a file",
+            kind.name()
+        )),
         Some(kind) => Err(format!("{}, which can't hold a live image", kind.name())),
     }
 }
@@ -135,21 +152,35 @@ mod tests {
             uuid: Some(uuid.to_owned()),
             size: None,
         };
-        Facts { fs: Some(fs), part_uuid: Some("AB-01".into()), part_label: None }
+        Facts {
+            fs: Some(fs),
+            part_uuid: Some("AB-01".into()),
+            part_label: None,
+        }
     }
 
     fn wanted(spec: &str) -> Wanted {
-        Wanted { spec: DeviceSpec::parse(spec.as_bytes()), ..Wanted::default() }
+        Wanted {
+            spec: DeviceSpec::parse(spec.as_bytes()),
+            ..Wanted::default()
+        }
     }
 
     #[test]
     fn each_form_matches_its_own_fact() {
         let f = facts(FsKind::Iso9660, "X", "2026-01-AB");
         for spec in ["LABEL=X", "UUID=2026-01-ab", "PARTUUID=ab-01", "/dev/sda1"] {
-            assert_eq!(decide_match(&wanted(spec), &device("sda1"), &f), Ok(()), "{spec}");
+            assert_eq!(
+                decide_match(&wanted(spec), &device("sda1"), &f),
+                Ok(()),
+                "{spec}"
+            );
         }
         for spec in ["LABEL=x", "UUID=2026-01", "PARTLABEL=X", "/dev/sda"] {
-            assert!(decide_match(&wanted(spec), &device("sda1"), &f).is_err(), "{spec}");
+            assert!(
+                decide_match(&wanted(spec), &device("sda1"), &f).is_err(),
+                "{spec}"
+            );
         }
     }
 

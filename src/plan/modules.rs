@@ -64,7 +64,12 @@ impl ModuleIndex {
             let name = module_name(path);
             self.by_name.insert(name.clone(), self.modules.len());
             let path = (*path).to_owned();
-            self.modules.push(Module { name, path, needs: Vec::new(), wants: Vec::new() });
+            self.modules.push(Module {
+                name,
+                path,
+                needs: Vec::new(),
+                wants: Vec::new(),
+            });
         }
         for (id, (_, needs)) in lines.iter().enumerate() {
             let find = |path: &str| self.by_name.get(&module_name(path)).copied();
@@ -83,9 +88,16 @@ impl ModuleIndex {
     /// `softdep NAME pre: A B post: C`: A and B go in first; C and later are not waited for.
     fn read_softdep(&mut self, line: &str) {
         let mut fields = line.split_whitespace();
-        let (Some("softdep"), Some(name)) = (fields.next(), fields.next()) else { return };
-        let Some(id) = self.by_name.get(&normal(name)).copied() else { return };
-        let pre = fields.skip_while(|f| *f != "pre:").skip(1).take_while(|f| !f.ends_with(':'));
+        let (Some("softdep"), Some(name)) = (fields.next(), fields.next()) else {
+            return;
+        };
+        let Some(id) = self.by_name.get(&normal(name)).copied() else {
+            return;
+        };
+        let pre = fields
+            .skip_while(|f| *f != "pre:")
+            .skip(1)
+            .take_while(|f| !f.ends_with(':'));
         self.modules[id].wants.extend(pre.map(normal));
     }
 
@@ -111,7 +123,9 @@ impl ModuleIndex {
         if let Some(id) = self.by_name.get(&alias) {
             return vec![*id];
         }
-        let Some(bucket) = self.aliases.get(bucket(&alias)) else { return Vec::new() };
+        let Some(bucket) = self.aliases.get(bucket(&alias)) else {
+            return Vec::new();
+        };
         let mut found: Vec<ModuleId> = Vec::new();
         for (pattern, id) in bucket {
             if !found.contains(id) && glob::matches(pattern.as_bytes(), alias.as_bytes()) {
@@ -133,7 +147,9 @@ impl ModuleIndex {
         if order.contains(&id) || open.contains(&id) {
             return;
         }
-        let Some(module) = self.modules.get(id) else { return };
+        let Some(module) = self.modules.get(id) else {
+            return;
+        };
         open.push(id);
         for want in &module.wants {
             for soft in self.find(want) {
@@ -150,10 +166,20 @@ impl ModuleIndex {
 
     /// Whether a device's module is loaded at once, or only when people look at a page.
     pub fn urgency(&self, id: ModuleId) -> Urgency {
-        const PAGE: [&str; 4] = ["/drivers/hid/", "/drivers/input/", "/drivers/gpu/", "/drivers/video/"];
+        const PAGE: [&str; 4] = [
+            "/drivers/hid/",
+            "/drivers/input/",
+            "/drivers/gpu/",
+            "/drivers/video/",
+        ];
         let path = self.modules.get(id).map_or("", |m| m.path.as_str());
-        let of_page = PAGE.iter().any(|dir| path.contains(dir)) || path.ends_with("keyboard.ko.zst");
-        if of_page { Urgency::Page } else { Urgency::Medium }
+        let of_page =
+            PAGE.iter().any(|dir| path.contains(dir)) || path.ends_with("keyboard.ko.zst");
+        if of_page {
+            Urgency::Page
+        } else {
+            Urgency::Medium
+        }
     }
 }
 
@@ -183,7 +209,10 @@ pub fn decide_parameters(name: &str, words: &[(String, String)]) -> String {
     });
     // Probing in a thread of the kernel's lets us load the next module while a SATA link
     // resets; without it an insertion also waits for everybody else's probing (since 5.17).
-    std::iter::once("async_probe=1".to_owned()).chain(mine).collect::<Vec<_>>().join(" ")
+    std::iter::once("async_probe=1".to_owned())
+        .chain(mine)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -209,10 +238,13 @@ alias pci:v*d*sv*sd*bc01sc06i01* ahci
 alias fs-ext4 ext4
 alias pci:v00001234* gone
 ";
-    const SOFTDEP: &str = "softdep ext4 pre: crypto-crc32c post: ahci\nsoftdep jbd2 pre: crypto-crc32c\n";
+    const SOFTDEP: &str =
+        "softdep ext4 pre: crypto-crc32c post: ahci\nsoftdep jbd2 pre: crypto-crc32c\n";
 
     fn names(index: &ModuleIndex, ids: &[ModuleId]) -> Vec<String> {
-        ids.iter().map(|id| index.get(*id).unwrap().name.clone()).collect()
+        ids.iter()
+            .map(|id| index.get(*id).unwrap().name.clone())
+            .collect()
     }
 
     #[test]
@@ -220,7 +252,17 @@ alias pci:v00001234* gone
         let index = ModuleIndex::parse(DEP, ALIAS, SOFTDEP);
         let ext4 = index.find("ext4");
         let order = names(&index, &index.order(ext4[0]));
-        assert_eq!(order, ["crc32c_intel", "crc32c_generic", "crc16", "mbcache", "jbd2", "ext4"]);
+        assert_eq!(
+            order,
+            [
+                "crc32c_intel",
+                "crc32c_generic",
+                "crc16",
+                "mbcache",
+                "jbd2",
+                "ext4"
+            ]
+        );
         assert_eq!(index.find("fs-ext4"), ext4);
     }
 
@@ -229,13 +271,17 @@ alias pci:v00001234* gone
         let index = ModuleIndex::parse(DEP, ALIAS, SOFTDEP);
         let found = index.find("pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01");
         assert_eq!(names(&index, &found), ["ahci"]);
-        assert_eq!(names(&index, &index.order(found[0])), ["libata", "libahci", "ahci"]);
+        assert_eq!(
+            names(&index, &index.order(found[0])),
+            ["libata", "libahci", "ahci"]
+        );
         assert!(index.find("pci:v00001234").is_empty() && index.find("").is_empty());
     }
 
     #[test]
     fn a_circle_of_soft_dependencies_ends() {
-        let index = ModuleIndex::parse("a.ko:\nb.ko:\n", "", "softdep a pre: b\nsoftdep b pre: a\n");
+        let index =
+            ModuleIndex::parse("a.ko:\nb.ko:\n", "", "softdep a pre: b\nsoftdep b pre: a\n");
         assert_eq!(names(&index, &index.order(0)), ["b", "a"]);
     }
 
@@ -248,9 +294,18 @@ alias pci:v00001234* gone
 
     #[test]
     fn words_of_the_kernel_become_parameters() {
-        let words = [("usb-storage.delay_use".into(), "3".into()), ("usbcore.x".into(), "a b".into())];
-        assert_eq!(decide_parameters("usb_storage", &words), "async_probe=1 delay_use=3");
-        assert_eq!(decide_parameters("usbcore", &words), "async_probe=1 x=\"a b\"");
+        let words = [
+            ("usb-storage.delay_use".into(), "3".into()),
+            ("usbcore.x".into(), "a b".into()),
+        ];
+        assert_eq!(
+            decide_parameters("usb_storage", &words),
+            "async_probe=1 delay_use=3"
+        );
+        assert_eq!(
+            decide_parameters("usbcore", &words),
+            "async_probe=1 x=\"a b\""
+        );
     }
 
     proptest::proptest! {

@@ -6,8 +6,12 @@
 /// `redirect_dir=on`: directories of the image can be renamed, as dnf and semodule do.
 /// `metacopy=off`: a changed mode copies the file up whole, so that the upper stands alone.
 /// `index=off`, `nfs_export=off`: an index would tie the upper to one copy of the image.
-pub const OVERLAY_OPTIONS: [(&str, &str); 4] =
-    [("redirect_dir", "on"), ("metacopy", "off"), ("index", "off"), ("nfs_export", "off")];
+pub const OVERLAY_OPTIONS: [(&str, &str); 4] = [
+    ("redirect_dir", "on"),
+    ("metacopy", "off"),
+    ("index", "off"),
+    ("nfs_export", "off"),
+];
 
 /// What the root directory of the upper must look like: it becomes that of the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +27,10 @@ pub struct RootAttributes {
 /// The upper's root directory looks like the image's; an image whose root others may not
 /// enter (a common slip of builders: 0700) would lock every user out, so it is opened.
 pub fn decide_root_attributes(image: RootAttributes) -> RootAttributes {
-    RootAttributes { mode: (image.mode & 0o7777) | 0o555, ..image }
+    RootAttributes {
+        mode: (image.mode & 0o7777) | 0o555,
+        ..image
+    }
 }
 
 #[cfg(test)]
@@ -32,9 +39,24 @@ mod tests {
 
     #[test]
     fn a_closed_root_is_opened_for_users() {
-        let image = RootAttributes { mode: 0o40700, uid: 0, gid: 0 };
+        let image = RootAttributes {
+            mode: 0o40700,
+            uid: 0,
+            gid: 0,
+        };
         assert_eq!(decide_root_attributes(image).mode, 0o755);
-        let open = RootAttributes { mode: 0o40755, uid: 5, gid: 6 };
-        assert_eq!(decide_root_attributes(open), RootAttributes { mode: 0o755, uid: 5, gid: 6 });
+        let open = RootAttributes {
+            mode: 0o40755,
+            uid: 5,
+            gid: 6,
+        };
+        assert_eq!(
+            decide_root_attributes(open),
+            RootAttributes {
+                mode: 0o755,
+                uid: 5,
+                gid: 6
+            }
+        );
     }
 }

@@ -162,7 +162,9 @@ impl Search {
             match candidate.verdict {
                 Verdict::Empty(at) => times.push(at),
                 Verdict::OtherImage(_) => times.push(self.last_activity + SECOND_CHOICE),
-                Verdict::Probing(since) | Verdict::Examining(since) => times.push(since + UNANSWERED),
+                Verdict::Probing(since) | Verdict::Examining(since) => {
+                    times.push(since + UNANSWERED)
+                }
                 _ => {}
             }
         }
@@ -171,7 +173,11 @@ impl Search {
             times.extend(self.limits.timeout);
         }
         times.extend(self.limits.power_off);
-        times.into_iter().filter(|t| *t > now).min().unwrap_or(now + SILENCE)
+        times
+            .into_iter()
+            .filter(|t| *t > now)
+            .min()
+            .unwrap_or(now + SILENCE)
     }
 
     fn take_in(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
@@ -200,14 +206,21 @@ impl Search {
             let order = self.appeared;
             self.appeared += 1;
             let verdict = Verdict::Probing(now);
-            let candidate = Candidate { device, facts: Facts::default(), verdict, order };
+            let candidate = Candidate {
+                device,
+                facts: Facts::default(),
+                verdict,
+                order,
+            };
             self.candidates.insert(name.clone(), candidate);
         }
         actions.push(Action::Probe(name));
     }
 
     fn take_probe(&mut self, now: Duration, name: &str, probe: Probe) {
-        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        let Some(candidate) = self.candidates.get_mut(name) else {
+            return;
+        };
         candidate.verdict = match probe {
             Probe::NoDisc => Verdict::Empty(now + DISC_POLL),
             Probe::Unreadable(why) => Verdict::Refused(why),
@@ -224,7 +237,9 @@ impl Search {
 
     fn take_outcome(&mut self, name: &str, outcome: Result<Found, String>) {
         let wanted = self.wanted.id.clone();
-        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        let Some(candidate) = self.candidates.get_mut(name) else {
+            return;
+        };
         candidate.verdict = match outcome {
             Err(why) => Verdict::Refused(why),
             Ok(found) if wanted.is_none() || found.id == wanted => Verdict::Accepted(found),
@@ -246,7 +261,9 @@ impl Search {
     /// of its partitions turned out to be it, so that the others stay usable.
     fn examine_named(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let busy = |name: &String| {
-            self.candidates.get(name).is_none_or(|c| !matches!(c.verdict, Verdict::Refused(_)))
+            self.candidates
+                .get(name)
+                .is_none_or(|c| !matches!(c.verdict, Verdict::Refused(_)))
         };
         let ready: Vec<String> = self
             .candidates()
@@ -272,7 +289,9 @@ impl Search {
             let named = self.wanted.spec.is_some();
             all.iter().copied().find(other).filter(|_| silent && named)
         });
-        let Some(name) = best.map(|c| c.device.name.clone()) else { return };
+        let Some(name) = best.map(|c| c.device.name.clone()) else {
+            return;
+        };
         if let Some(candidate) = self.candidates.get_mut(&name) {
             if let Verdict::OtherImage(found) = &candidate.verdict {
                 candidate.verdict = Verdict::Accepted(found.clone());

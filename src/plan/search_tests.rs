@@ -19,7 +19,10 @@ fn search(image: Option<ImageId>) -> Search {
         id: image,
         image_path: "LiveOS/squashfs.img".into(),
     };
-    let limits = Limits { timeout: None, power_off: None };
+    let limits = Limits {
+        timeout: None,
+        power_off: None,
+    };
     Search::new(wanted, limits, ms(0))
 }
 
@@ -41,11 +44,24 @@ fn labelled(name: &str, label: &str) -> Event {
         uuid: None,
         size: None,
     };
-    Event::Probed(name.into(), Probe::Facts(Facts { fs: Some(fs), ..Facts::default() }))
+    Event::Probed(
+        name.into(),
+        Probe::Facts(Facts {
+            fs: Some(fs),
+            ..Facts::default()
+        }),
+    )
 }
 
 fn found(name: &str, image: Option<ImageId>) -> Event {
-    Event::Examined(name.into(), Ok(Found { id: image, size: 1, init: "/sbin/init".into() }))
+    Event::Examined(
+        name.into(),
+        Ok(Found {
+            id: image,
+            size: 1,
+            init: "/sbin/init".into(),
+        }),
+    )
 }
 
 fn not_there(name: &str) -> Event {
@@ -63,7 +79,10 @@ fn accept(name: &str) -> Vec<Action> {
 #[test]
 fn a_full_match_is_accepted_at_once() {
     let mut s = search(Some(id(1)));
-    assert_eq!(s.step(ms(10), device("sr0", None, &[])), [Action::Probe("sr0".into())]);
+    assert_eq!(
+        s.step(ms(10), device("sr0", None, &[])),
+        [Action::Probe("sr0".into())]
+    );
     assert_eq!(s.step(ms(20), labelled("sr0", "LIVE")), examine("sr0"));
     assert_eq!(s.step(ms(30), found("sr0", Some(id(1)))), accept("sr0"));
     assert!(s.step(ms(40), device("sda", None, &[])).is_empty());
@@ -73,7 +92,10 @@ fn a_full_match_is_accepted_at_once() {
 fn of_a_hybrid_stick_partition_1_is_the_medium() {
     let mut s = search(None);
     s.step(ms(1), device("sda", None, &["sda1", "sda2"]));
-    assert!(s.step(ms(2), labelled("sda", "LIVE")).is_empty(), "partitions are not seen yet");
+    assert!(
+        s.step(ms(2), labelled("sda", "LIVE")).is_empty(),
+        "partitions are not seen yet"
+    );
     s.step(ms(3), device("sda1", Some("sda"), &[]));
     s.step(ms(4), device("sda2", Some("sda"), &[]));
     s.step(ms(5), labelled("sda2", "EFI"));
@@ -100,7 +122,10 @@ fn the_right_label_without_the_image_is_passed_over() {
     assert_eq!(s.step(ms(5), labelled("vdb", "LIVE")), examine("vdb"));
     assert_eq!(s.step(ms(6), found("vdb", Some(id(1)))), accept("vdb"));
     let first = s.candidate("vda").unwrap();
-    assert_eq!(first.verdict, Verdict::Refused("no LiveOS/squashfs.img".into()));
+    assert_eq!(
+        first.verdict,
+        Verdict::Refused("no LiveOS/squashfs.img".into())
+    );
 }
 
 #[test]
@@ -142,8 +167,14 @@ fn the_page_comes_after_silence_and_the_search_goes_on_behind_it() {
     assert!(s.step(ms(7999), Event::Tick).is_empty());
     assert_eq!(s.step(ms(8000), Event::Tick), [Action::ShowPage]);
     assert!(s.step(ms(9000), Event::Tick).is_empty(), "once is enough");
-    assert_eq!(s.step(ms(60_000), device("sdb", None, &[])), [Action::Probe("sdb".into())]);
-    assert_eq!(s.step(ms(60_001), labelled("sdb", "LIVE")), [Action::Examine("sdb".into()), Action::ShowPage]);
+    assert_eq!(
+        s.step(ms(60_000), device("sdb", None, &[])),
+        [Action::Probe("sdb".into())]
+    );
+    assert_eq!(
+        s.step(ms(60_001), labelled("sdb", "LIVE")),
+        [Action::Examine("sdb".into()), Action::ShowPage]
+    );
     assert_eq!(s.step(ms(60_002), found("sdb", None)), accept("sdb"));
 }
 
@@ -224,5 +255,8 @@ fn a_device_seen_twice_is_read_once() {
     s.step(ms(1), device("sda", None, &[]));
     assert!(s.step(ms(2), device("sda", None, &["sda1"])).is_empty());
     s.step(ms(3), labelled("sda", "OTHER"));
-    assert_eq!(s.step(ms(4), device("sda", None, &[])), [Action::Probe("sda".into())]);
+    assert_eq!(
+        s.step(ms(4), device("sda", None, &[])),
+        [Action::Probe("sda".into())]
+    );
 }

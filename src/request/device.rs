@@ -22,7 +22,8 @@ impl DeviceSpec {
     /// Reads one spelling; none when it is of no known form or empty.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let tags: [(&[u8], fn(&[u8]) -> Self); 5] = [
+        type Make = fn(&[u8]) -> DeviceSpec;
+        let tags: [(&[u8], Make); 5] = [
             (b"LABEL=", |v| Self::Label(Label(unescape(v)))),
             (b"CDLABEL=", |v| Self::Label(Label(unescape(v)))),
             (b"UUID=", |v| {

@@ -319,7 +319,7 @@ pub fn find(key: &[u8]) -> Option<&'static Word> {
     let is = |name: &&str| name.as_bytes() == key;
     WORDS
         .iter()
-        .find(|w| is(&w.name) || w.aliases.iter().any(|a| is(a)))
+        .find(|w| is(&w.name) || w.aliases.iter().any(is))
 }
 
 /// Whether `key`, unknown, looks like one of the words in the table: it is of a family of

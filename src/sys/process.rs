@@ -149,3 +149,28 @@ fn remove_below(dir: &Path, device: u64) {
 pub fn fd_path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
+
+/// Returns at `deadline` by the clock that `now` reads; children that end meanwhile are
+/// reaped.
+pub fn wait_until(deadline: std::time::Duration, now: impl Fn() -> std::time::Duration) {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut children = SigSet::empty();
+    children.add(Signal::SIGCHLD);
+    // Blocked, so that it is waited for and not delivered.
+    let _ = children.thread_block();
+    while let Some(left) = deadline.checked_sub(now()).filter(|d| !d.is_zero()) {
+        let limit = libc::timespec {
+            tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        // SAFETY: a valid signal set, no information wanted, a valid timeout.
+        unsafe { libc::sigtimedwait(children.as_ref(), std::ptr::null_mut(), &limit) };
+        while let Ok(status) =
+            nix::sys::wait::waitpid(None, Some(nix::sys::wait::WaitPidFlag::WNOHANG))
+        {
+            if status == nix::sys::wait::WaitStatus::StillAlive {
+                break;
+            }
+        }
+    }
+}
