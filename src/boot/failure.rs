@@ -53,8 +53,9 @@ impl Failure {
                 "Restart, press e on the menu's entry and correct the word named above."
             }
             Failure::MediumNotFound => {
-                "Put the live stick or disc in (another port may help): the start goes on by itself.\n\
-                 If it is in already, it is not the one this start needs, or it is damaged: write it again."
+                "Put the live stick or disc in (another port may help): the start goes on by\n\
+                 itself. If it is in already, it is not the one that this start needs, or it\n\
+                 is damaged: write it again."
             }
             Failure::Medium(_) => "Restart. If this page comes again, write the stick again.",
             Failure::Upper(_) => {

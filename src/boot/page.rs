@@ -73,7 +73,7 @@ fn describe_candidate(c: &Candidate) -> String {
         format!(" ({})", c.device.model)
     };
     let (_, reason) = describe_verdict(&c.verdict);
-    format!("{}{kind}{label}{model}: {reason}", c.device.name)
+    format!("{}{kind}{label}: {reason}{model}", c.device.name)
 }
 
 fn cut(line: &str, width: usize) -> String {
