@@ -1,1 +1,4 @@
 //! (skeleton)
+
+#[allow(unsafe_code)]
+pub mod interrupt;
