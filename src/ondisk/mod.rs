@@ -160,3 +160,9 @@ pub struct FsFacts {
     /// Length the file system claims, where its superblock tells.
     pub size: Option<Bytes>,
 }
+
+pub mod bzimage;
+pub mod cpio;
+pub mod elf;
+pub mod kmod;
+pub mod pe;

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod compat;
 pub mod console;
 pub mod kmsg;
+pub mod interrupt;
 pub mod loopdev;
 pub mod module;
 pub mod mount;
