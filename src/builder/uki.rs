@@ -6,7 +6,7 @@
 
 use super::tool::{OBJCOPY, Tools};
 use super::{Error, Kernel, Result, Tree};
-use crate::ondisk::pe::{MACHINE_AMD64, PeLayout};
+use crate::ondisk::pe::{self, MACHINE_AMD64, PeLayout};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -94,7 +94,21 @@ pub fn write(
     }
     words.extend([stub.into(), to.into()]);
     tools.run(OBJCOPY, "joining kernel and initramfs", &words)?;
-    Ok(())
+    set_date(to, tools.epoch)
+}
+
+/// Puts the build's date where objcopy wrote the clock.
+fn set_date(image: &Path, epoch: u64) -> Result<()> {
+    let mut bytes = std::fs::read(image).map_err(Error::system("reading", image))?;
+    // The field has 32 bits, and counts from 1970 to 2106.
+    pe::stamp(&mut bytes, epoch as u32).ok_or_else(|| {
+        Error::input(
+            image.display(),
+            "objcopy made no EFI program of it",
+            "use binutils 2.35 or newer",
+        )
+    })?;
+    std::fs::write(image, bytes).map_err(Error::system("writing", image))
 }
 
 /// Addresses for sections of these lengths behind all that the stub has.
