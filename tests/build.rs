@@ -330,6 +330,67 @@ fn a_foreign_initramfs_gets_the_manifest_appended() {
     assert_eq!(&iso[at + 28 + 110..][..8], b"liveroot");
 }
 
+/// Names and contents of the archive that holds a file of this name: each archive's first
+/// entry has the inode number 1.
+fn archive_with(iso: &[u8], name: &str) -> Vec<(String, Vec<u8>)> {
+    let mut from = 0;
+    while let Some(at) = find(&iso[from..], b"07070100000001") {
+        from += at + 1;
+        let Ok((entries, _)) = liveroot::ondisk::cpio::read(&iso[from - 1..]) else {
+            continue;
+        };
+        if entries.iter().any(|e| e.name.ends_with(name)) {
+            return entries
+                .into_iter()
+                .map(|e| (e.name, e.data.to_vec()))
+                .collect();
+        }
+    }
+    panic!("no archive has {name}");
+}
+
+#[test]
+fn modules_of_every_compression_become_zstd_files_of_their_own() {
+    if !have_tools(&["xz", "gzip", "zstd"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let modules = bench.tree().join(format!("usr/lib/modules/{RELEASE}"));
+    let folder = modules.join("kernel/drivers/ata");
+    fs::create_dir_all(&folder).unwrap();
+    for name in ["one", "two", "three"] {
+        write(&folder.join(format!("{name}.ko")), elf(name));
+    }
+    run("xz", &[folder.join("one.ko").to_str().unwrap()]);
+    run("gzip", &[folder.join("two.ko").to_str().unwrap()]);
+    run(
+        "zstd",
+        &["-q", "--rm", folder.join("three.ko").to_str().unwrap()],
+    );
+    write(
+        &modules.join("modules.dep"),
+        "kernel/drivers/ata/one.ko.xz: kernel/drivers/ata/two.ko.gz kernel/drivers/ata/three.ko.zst\n\
+         kernel/drivers/ata/two.ko.gz:\nkernel/drivers/ata/three.ko.zst:\n",
+    );
+    write(&modules.join("modules.alias"), "alias pci:v0001d* one\n");
+    let output = bench.command().output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let iso = fs::read(bench.iso()).unwrap();
+    let entries = archive_with(&iso, "ata/one.ko.zst");
+    let names: Vec<_> = entries
+        .iter()
+        .map(|(name, _)| name.rsplit('/').next().unwrap())
+        .collect();
+    let files: Vec<_> = names.iter().filter(|name| name.contains(".ko")).collect();
+    assert_eq!(files, [&"one.ko.zst", &"three.ko.zst", &"two.ko.zst"]);
+    let packed = bench.dir.path().join("packed.zst");
+    for (name, bytes) in entries.iter().filter(|(name, _)| name.contains(".ko")) {
+        write(&packed, bytes);
+        let plain = run("zstd", &["-dcq", packed.to_str().unwrap()]);
+        assert!(name.contains(&plain[64..]), "{name} holds {plain:?}");
+    }
+}
+
 #[test]
 fn an_interrupted_build_leaves_nothing_and_ends_its_tools() {
     if !have_tools(&[]) {

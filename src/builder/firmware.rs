@@ -122,6 +122,51 @@ fn is_microcode(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn tree(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Tree) {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, bytes) in [("usr/sbin/init", &b"x"[..])].iter().chain(files) {
+            let file = dir.path().join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, bytes).unwrap();
+        }
+        let tree = Tree::open(dir.path()).unwrap();
+        (dir, tree)
+    }
+
+    #[test]
+    fn microcode_is_joined_by_vendor_where_the_kernel_looks_for_it() {
+        let packed = compress::zstd(b"two").unwrap();
+        let (_dir, tree) = tree(&[
+            ("lib/firmware/intel-ucode/06-01-01", b"one"),
+            ("lib/firmware/intel-ucode/06-01-02.zst", &packed),
+            ("lib/firmware/amd-ucode/microcode_amd.bin", b"amd"),
+            ("lib/firmware/amd-ucode/README", b"no"),
+        ]);
+        let bytes = microcode(&tree).unwrap().unwrap();
+        let (entries, _) = crate::ondisk::cpio::read(&bytes).unwrap();
+        let file = |name: &str| entries.iter().find(|e| e.name.ends_with(name)).unwrap();
+        assert_eq!(
+            file("kernel/x86/microcode/GenuineIntel.bin").data,
+            b"onetwo"
+        );
+        assert_eq!(file("kernel/x86/microcode/AuthenticAMD.bin").data, b"amd");
+    }
+
+    #[test]
+    fn firmware_is_found_compressed_or_not_and_missing_ones_are_counted() {
+        let packed = compress::zstd(b"packed").unwrap();
+        let (_dir, tree) = tree(&[
+            ("usr/lib/firmware/a.bin", b"plain"),
+            ("usr/lib/firmware/b/c.bin.zst", &packed),
+        ]);
+        let names = ["a.bin", "b/c.bin", "none.bin"].map(str::to_owned);
+        let found = gather_firmware(&tree, names.iter()).unwrap();
+        assert_eq!(found.files["a.bin"], b"plain");
+        assert_eq!(found.files["b/c.bin"], b"packed");
+        assert_eq!(found.missing.len(), 1);
+        assert_eq!(microcode(&tree).unwrap(), None);
+    }
+
     #[test]
     fn only_microcode_files_are_joined() {
         for good in [

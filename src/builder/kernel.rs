@@ -168,6 +168,23 @@ fn take_run<'a>(text: &mut &'a str) -> &'a str {
 mod tests {
     use super::*;
 
+    fn with_config(text: Option<&str>) -> Kernel {
+        Kernel {
+            file: PathBuf::new(),
+            release: "1".into(),
+            modules: "m".into(),
+            config: text.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn zstd_is_used_unless_the_configuration_says_no() {
+        assert!(with_config(None).unpacks_zstd());
+        assert!(with_config(Some("CONFIG_X=y\nCONFIG_RD_ZSTD=y\n")).unpacks_zstd());
+        assert!(!with_config(Some("# CONFIG_RD_ZSTD is not set\n")).unpacks_zstd());
+        assert!(!with_config(Some("CONFIG_RD_GZIP=y\n")).unpacks_zstd());
+    }
+
     #[test]
     fn releases_are_compared_by_their_numbers() {
         for (older, newer) in [
