@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod boot;
 mod compress;
 mod drivers;
 mod error;
@@ -35,10 +36,8 @@ pub use menu::MenuEntry;
 pub use output::{KernelOutcome, Outcome, SCHEMA, Sizes};
 pub use watch::Watch;
 
-use crate::layout::{UKI_PATH, VERSION};
+use crate::layout::VERSION;
 use crate::units::{Bytes, Label};
-use esp::EspFile;
-use initramfs::Initramfs;
 use kernel::Kernel;
 use scratch::Scratch;
 use std::path::{Path, PathBuf};
@@ -72,6 +71,7 @@ pub struct Options {
 pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     watch.phase("reading the tree");
     let tree = Tree::open(&options.tree)?;
+    warn_about_owner(&tree, watch)?;
     let input = gather_input(options, &tree)?;
     check_output(&options.output, &tree)?;
     let left_out = squashfs::left_out(&tree)?;
@@ -103,7 +103,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     initramfs.append(&manifest::manifest_segment(&text)?);
 
     watch.phase("EFI system partition");
-    let boot = write_boot(&tools, &scratch, &tree, &input, &initramfs)?;
+    let boot = boot::write(&tools, &scratch, &tree, &input, &initramfs)?;
     let manifest_file = scratch.write("liveroot.json", &text)?;
     sizes.kernel = size_of(&input.kernel.file)?;
     sizes.initramfs = initramfs.size().0;
@@ -201,6 +201,19 @@ fn gather_input(options: &Options, tree: &Tree) -> Result<Input> {
     })
 }
 
+/// Owners go into the image as they are.
+fn warn_about_owner(tree: &Tree, watch: &dyn Watch) -> Result<()> {
+    let meta = std::fs::metadata(tree.root()).map_err(Error::system("looking at", tree.root()))?;
+    let uid = std::os::unix::fs::MetadataExt::uid(&meta);
+    if uid != 0 {
+        watch.warn(&format!(
+            "{} belongs to user {uid}, not to root, and so will / in the image",
+            tree.root().display()
+        ));
+    }
+    Ok(())
+}
+
 /// The output must be a file that is not part of the input.
 fn check_output(output: &Path, tree: &Tree) -> Result<()> {
     let refuse = |finding: &str, remedy: &str| Err(Error::input(output.display(), finding, remedy));
@@ -226,80 +239,6 @@ fn check_output(output: &Path, tree: &Tree) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// What firmware starts: the ESP, and the same files for the ISO's own tree.
-struct Boot {
-    uki: PathBuf,
-    esp: PathBuf,
-    files: Vec<EspFile>,
-    digest: [u8; 32],
-}
-
-fn write_boot(
-    tools: &Tools<'_>,
-    scratch: &Scratch,
-    tree: &Tree,
-    input: &Input,
-    initramfs: &Initramfs,
-) -> Result<Boot> {
-    let words = input
-        .entries
-        .first()
-        .map(|e| e.words.as_str())
-        .unwrap_or_default();
-    let osrel = tree
-        .read("etc/os-release")?
-        .or(tree.read("usr/lib/os-release")?);
-    let sections = uki::Sections {
-        osrel: scratch.write(
-            "os-release",
-            &osrel.unwrap_or_else(|| b"ID=linux\nPRETTY_NAME=Linux\n".to_vec()),
-        )?,
-        uname: scratch.write("uname", input.kernel.release.as_bytes())?,
-        cmdline: scratch.write("cmdline", words.as_bytes())?,
-        initrd: scratch.write("initramfs", &initramfs.bytes)?,
-    };
-    let image = scratch.path("linux.efi");
-    let mut files = vec![EspFile::new(
-        "EFI/BOOT/BOOTX64.EFI",
-        input.systemd_boot.clone(),
-    )?];
-    for (n, (path, text)) in menu::files(&input.entries).iter().enumerate() {
-        files.push(EspFile::new(
-            path,
-            scratch.write(&format!("menu-{n}"), text.as_bytes())?,
-        )?);
-    }
-    // Refused before it is made: objcopy takes its time.
-    let kernel = Bytes(size_of(&input.kernel.file)?);
-    let (microcode, rest) = (initramfs.parts.microcode, initramfs.size().0);
-    let parts = [
-        ("kernel", kernel),
-        ("initramfs", Bytes(rest - microcode)),
-        ("microcode", Bytes(microcode)),
-        ("systemd-boot", files[0].size),
-    ];
-    let stub = EspFile {
-        path: UKI_PATH.into(),
-        from: image.clone(),
-        size: Bytes(kernel.0 + rest + size_of(&input.stub)?),
-    };
-    esp::plan(&[files.clone(), vec![stub]].concat(), &parts)?;
-
-    uki::write(tools, &input.stub, &input.kernel, &sections, &image)?;
-    files.push(EspFile::new(UKI_PATH, image.clone())?);
-    let size = esp::plan(&files, &parts)?;
-    let (digest, _) = manifest::digest_file(&image, tools.watch)?;
-    let id = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
-    let esp = scratch.path("esp.img");
-    esp::write(tools, &files, size, id, &esp)?;
-    Ok(Boot {
-        uki: image,
-        esp,
-        files,
-        digest,
-    })
 }
 
 /// A GUID that two media share only if they are the same (RFC 9562, version 8).

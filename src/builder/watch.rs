@@ -7,8 +7,6 @@ pub trait Watch: Sync {
     fn phase(&self, what: &str);
     /// How far the phase is, 0 to 100.
     fn percent(&self, percent: u8);
-    /// Something worth knowing.
-    fn note(&self, line: &str);
     /// Something that may surprise later.
     fn warn(&self, line: &str);
     /// Whether the build is to be given up.

@@ -80,10 +80,6 @@ impl Watch for Progress {
         }
     }
 
-    fn note(&self, line: &str) {
-        self.line(line);
-    }
-
     fn warn(&self, line: &str) {
         self.line(&format!("warning: {line}"));
     }
