@@ -91,6 +91,7 @@ pub fn find(
     hunt.listen(report);
     hunt.walk();
     let name = hunt.run(&receiver);
+    loader.stop();
     report.candidates = hunt
         .search
         .candidates()
@@ -156,6 +157,8 @@ impl Hunt<'_> {
         for name in ["loop", "fs-squashfs", "fs-overlay", "fs-iso9660"] {
             self.loader.want(name);
         }
+        // A stick is a SCSI disk one second after its driver went in.
+        self.loader.want_ahead("scsi:t-0x00");
         for name in block::list(&self.machine.sys) {
             let _ = self.sender.send(Message::Uevent(Uevent {
                 action: "add".into(),

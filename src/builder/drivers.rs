@@ -40,12 +40,20 @@ use Need::{Essential, OnlyAll, Wanted};
 /// (`bc…sc…`) stands wherever the driver binds by class.
 const RULES: &[(Need, Pick, &str)] = &[
     // What every live boot stacks.
-    (Essential, Name("devname:loop-control"), "the payload is a file"),
+    (
+        Essential,
+        Name("devname:loop-control"),
+        "the payload is a file",
+    ),
     (Essential, Name("fs-squashfs"), "the payload"),
     (Essential, Name("fs-overlay"), "the root"),
     (Essential, Name("fs-iso9660"), "the medium"),
     (Wanted, Name("fs-erofs"), "payloads of other builders"),
-    (Wanted, Name("devname:mapper/control"), "verity and encryption"),
+    (
+        Wanted,
+        Name("devname:mapper/control"),
+        "verity and encryption",
+    ),
     (Wanted, Name("dm-verity"), "payloads checked on each read"),
     (Wanted, Name("dm-crypt"), "encrypted persistence"),
     (Wanted, Name("zram"), "compressed memory as the upper"),
@@ -54,14 +62,26 @@ const RULES: &[(Need, Pick, &str)] = &[
     (Wanted, Name("fs-vfat"), "sticks, ESPs"),
     (Wanted, Name("fs-exfat"), "large sticks"),
     (Wanted, Name("fs-ntfs3"), "disks of Windows"),
-    (Wanted, Name("fs-ntfs"), "disks of Windows (7.x, where ntfs3 is gone)"),
+    (
+        Wanted,
+        Name("fs-ntfs"),
+        "disks of Windows (7.x, where ntfs3 is gone)",
+    ),
     (Wanted, Name("fs-ext4"), "disks, persistence"),
     (Wanted, Name("fs-xfs"), "disks, persistence"),
     (Wanted, Name("fs-btrfs"), "disks, persistence"),
     (Wanted, Name("fs-f2fs"), "sticks, persistence"),
     (Wanted, Name("nls_cp437"), "vfat's default code page"),
-    (Wanted, Name("nls_iso8859-1"), "vfat's default character set"),
-    (Wanted, Name("nls_ascii"), "vfat's default character set on Debian"),
+    (
+        Wanted,
+        Name("nls_iso8859-1"),
+        "vfat's default character set",
+    ),
+    (
+        Wanted,
+        Name("nls_ascii"),
+        "vfat's default character set on Debian",
+    ),
     (Wanted, Name("nls_utf8"), "names on discs and FAT"),
     // What those ask the crypto layer for by name, without a symbol that modules.dep sees.
     (Wanted, Name("crypto-crc32c"), "ext4, xfs, btrfs, f2fs"),
@@ -78,63 +98,203 @@ const RULES: &[(Need, Pick, &str)] = &[
     (Wanted, Name("crypto-lz4"), "zram"),
     (Wanted, Name("crypto-zstd"), "zram"),
     // USB.
-    (Wanted, Folder("drivers/usb/host", &["pci:", "platform:", "acpi"]), "hosts: xhci, ehci, ohci, uhci"),
-    (Wanted, Folder("drivers/usb/dwc3", &["pci:", "acpi"]), "hosts of tablets and some laptops"),
+    (
+        Wanted,
+        Folder("drivers/usb/host", &["pci:", "platform:", "acpi"]),
+        "hosts: xhci, ehci, ohci, uhci",
+    ),
+    (
+        Wanted,
+        Folder("drivers/usb/dwc3", &["pci:", "acpi"]),
+        "hosts of tablets and some laptops",
+    ),
     (Wanted, Folder("drivers/usb/cdns3", &["pci:"]), "hosts"),
-    (Wanted, Folder("drivers/usb/roles", &["platform:", "acpi"]), "host or device, switched by hand"),
-    (Wanted, Folder("drivers/usb/storage", &[]), "sticks, uas, readers with protocols of their own"),
-    (Wanted, Folder("drivers/misc/cardreader", &["pci:", "usb:"]), "SD readers"),
+    (
+        Wanted,
+        Folder("drivers/usb/roles", &["platform:", "acpi"]),
+        "host or device, switched by hand",
+    ),
+    (
+        Wanted,
+        Folder("drivers/usb/storage", &[]),
+        "sticks, uas, readers with protocols of their own",
+    ),
+    (
+        Wanted,
+        Folder("drivers/misc/cardreader", &["pci:", "usb:"]),
+        "SD readers",
+    ),
     // Disks and discs.
     (Wanted, Name("scsi:t-0x00"), "disks"),
     (Wanted, Name("scsi:t-0x05"), "CD and DVD"),
-    (Wanted, Folder("drivers/ata", &["pci:", "acpi", "platform:", "pnp:"]), "AHCI, SATA, PATA"),
-    (Wanted, Name("pci:v00000000d00000000sv00000000sd00000000bc01sc08i02"), "NVMe"),
-    (Wanted, Folder("drivers/pci/controller", &["pci:", "vmbus:"]), "NVMe behind Intel VMD or Hyper-V"),
-    (Wanted, Folder("drivers/mmc", &["mmc:", "pci:", "acpi", "platform:", "usb:"]), "SD and eMMC"),
+    (
+        Wanted,
+        Folder("drivers/ata", &["pci:", "acpi", "platform:", "pnp:"]),
+        "AHCI, SATA, PATA",
+    ),
+    (
+        Wanted,
+        Name("pci:v00000000d00000000sv00000000sd00000000bc01sc08i02"),
+        "NVMe",
+    ),
+    (
+        Wanted,
+        Folder("drivers/pci/controller", &["pci:", "vmbus:"]),
+        "NVMe behind Intel VMD or Hyper-V",
+    ),
+    (
+        Wanted,
+        Folder(
+            "drivers/mmc",
+            &["mmc:", "pci:", "acpi", "platform:", "usb:"],
+        ),
+        "SD and eMMC",
+    ),
     // Virtual machines.
-    (Wanted, Name("pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00"), "virtio over PCI"),
+    (
+        Wanted,
+        Name("pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00"),
+        "virtio over PCI",
+    ),
     (Wanted, Name("acpi:LNRO0005:"), "virtio over MMIO"),
     (Wanted, Name("virtio:d00000002v00001AF4"), "virtio disk"),
     (Wanted, Name("virtio:d00000008v00001AF4"), "virtio SCSI"),
     (Wanted, Name("virtio:d00000003v00001AF4"), "virtio console"),
     (Wanted, Name("virtio:d00000012v00001AF4"), "virtio keyboard"),
     (Wanted, Folder("drivers/hv", &["acpi"]), "Hyper-V's bus"),
-    (Wanted, Folder("drivers/scsi", &["vmbus:", "xen:"]), "Hyper-V, Xen"),
-    (Wanted, Folder("drivers/input", &["vmbus:", "xen:"]), "keyboards of Hyper-V, Xen"),
-    (Wanted, Folder("drivers/hid", &["vmbus:"]), "mouse of Hyper-V"),
+    (
+        Wanted,
+        Folder("drivers/scsi", &["vmbus:", "xen:"]),
+        "Hyper-V, Xen",
+    ),
+    (
+        Wanted,
+        Folder("drivers/input", &["vmbus:", "xen:"]),
+        "keyboards of Hyper-V, Xen",
+    ),
+    (
+        Wanted,
+        Folder("drivers/hid", &["vmbus:"]),
+        "mouse of Hyper-V",
+    ),
     (Wanted, Name("xen:vbd"), "Xen disk"),
-    (Wanted, Name("pci:v000015ADd000007C0sv000015ADsd000007C0bc01sc07i00"), "VMware pvscsi"),
-    (Wanted, Name("pci:v00001000d00000030sv000015ADsd00001976bc01sc00i00"), "VMware's LSI parallel SCSI"),
-    (Wanted, Name("pci:v00001000d00000054sv000015ADsd00001976bc01sc07i00"), "VMware's LSI SAS"),
+    (
+        Wanted,
+        Name("pci:v000015ADd000007C0sv000015ADsd000007C0bc01sc07i00"),
+        "VMware pvscsi",
+    ),
+    (
+        Wanted,
+        Name("pci:v00001000d00000030sv000015ADsd00001976bc01sc00i00"),
+        "VMware's LSI parallel SCSI",
+    ),
+    (
+        Wanted,
+        Name("pci:v00001000d00000054sv000015ADsd00001976bc01sc07i00"),
+        "VMware's LSI SAS",
+    ),
     // Keyboard and screen, for the failure page and the shell.
-    (Wanted, Name("hid:b0003g0001v00000000p00000000"), "USB keyboards"),
-    (Wanted, Name("usb:v0000p0000d0000dc00dsc00dp00ic03isc01ip01in00"), "USB keyboards"),
-    (Wanted, Folder("drivers/hid", &["hid:b0003"]), "keyboards that hid-generic leaves to their vendors' drivers"),
-    (Wanted, Folder("drivers/input/serio", &["pnp:", "acpi", "platform:i8042"]), "PS/2 keyboards"),
+    (
+        Wanted,
+        Name("hid:b0003g0001v00000000p00000000"),
+        "USB keyboards",
+    ),
+    (
+        Wanted,
+        Name("usb:v0000p0000d0000dc00dsc00dp00ic03isc01ip01in00"),
+        "USB keyboards",
+    ),
+    (
+        Wanted,
+        Folder("drivers/hid", &["hid:b0003"]),
+        "keyboards that hid-generic leaves to their vendors' drivers",
+    ),
+    (
+        Wanted,
+        Folder("drivers/input/serio", &["pnp:", "acpi", "platform:i8042"]),
+        "PS/2 keyboards",
+    ),
     (Wanted, Name("serio:ty06pr00id00ex00"), "PS/2 keyboards"),
     (Wanted, Name("acpi:PNP0C50:"), "keyboards of laptops on I2C"),
-    (Wanted, Folder("drivers/i2c/busses", &["acpi", "platform:i2c_designware"]), "their bus"),
-    (Wanted, Folder("drivers/mfd", &["pci:v00008086"]), "their bus on Intel"),
-    (Wanted, Folder("drivers/pinctrl", &["acpi"]), "their interrupts"),
-    (Wanted, Name("acpi:APP000D:"), "keyboards of MacBooks on SPI"),
-    (Wanted, Name("platform:simple-framebuffer"), "the screen that firmware set up"),
-    (Wanted, Name("platform:efi-framebuffer"), "the screen that firmware set up"),
-    (Wanted, Name("platform:vesa-framebuffer"), "the screen that firmware set up"),
+    (
+        Wanted,
+        Folder("drivers/i2c/busses", &["acpi", "platform:i2c_designware"]),
+        "their bus",
+    ),
+    (
+        Wanted,
+        Folder("drivers/mfd", &["pci:v00008086"]),
+        "their bus on Intel",
+    ),
+    (
+        Wanted,
+        Folder("drivers/pinctrl", &["acpi"]),
+        "their interrupts",
+    ),
+    (
+        Wanted,
+        Name("acpi:APP000D:"),
+        "keyboards of MacBooks on SPI",
+    ),
+    (
+        Wanted,
+        Name("platform:simple-framebuffer"),
+        "the screen that firmware set up",
+    ),
+    (
+        Wanted,
+        Name("platform:efi-framebuffer"),
+        "the screen that firmware set up",
+    ),
+    (
+        Wanted,
+        Name("platform:vesa-framebuffer"),
+        "the screen that firmware set up",
+    ),
     // Servers and rarities: large, with firmware, and hardly ever where a stick is.
-    (OnlyAll, Folder("drivers/scsi", &["pci:", "usb:", "eisa:", "pnp:"]), "SAS, Fibre Channel, RAID"),
-    (OnlyAll, Folder("drivers/message", &["pci:"]), "LSI's older SAS and Fibre Channel"),
-    (OnlyAll, Folder("drivers/block", &["pci:", "usb:"]), "RAID cards"),
+    (
+        OnlyAll,
+        Folder("drivers/scsi", &["pci:", "usb:", "eisa:", "pnp:"]),
+        "SAS, Fibre Channel, RAID",
+    ),
+    (
+        OnlyAll,
+        Folder("drivers/message", &["pci:"]),
+        "LSI's older SAS and Fibre Channel",
+    ),
+    (
+        OnlyAll,
+        Folder("drivers/block", &["pci:", "usb:"]),
+        "RAID cards",
+    ),
     (OnlyAll, Folder("drivers/ufs", &["pci:", "acpi"]), "UFS"),
-    (OnlyAll, Folder("drivers/memstick", &["pci:", "platform:", "memstick:"]), "Memory Stick"),
-    (OnlyAll, Folder("drivers/firewire", &["pci:", "ieee1394:"]), "FireWire disks"),
-    (OnlyAll, Folder("drivers/thunderbolt", &["pci:", "tbsvc:"]), "disks behind docks"),
+    (
+        OnlyAll,
+        Folder("drivers/memstick", &["pci:", "platform:", "memstick:"]),
+        "Memory Stick",
+    ),
+    (
+        OnlyAll,
+        Folder("drivers/firewire", &["pci:", "ieee1394:"]),
+        "FireWire disks",
+    ),
+    (
+        OnlyAll,
+        Folder("drivers/thunderbolt", &["pci:", "tbsvc:"]),
+        "disks behind docks",
+    ),
     (OnlyAll, Folder("drivers/ata", &[]), "PCMCIA"),
 ];
 
 /// What a module below these folders drives is no keyboard: HID drivers that need them
 /// are for sensors, sound, displays and adapters.
-const NO_KEYBOARD: [&str; 5] =
-    ["kernel/drivers/iio/", "kernel/drivers/media/", "kernel/drivers/hwmon/", "kernel/drivers/gpio/", "kernel/sound/"];
+const NO_KEYBOARD: [&str; 5] = [
+    "kernel/drivers/iio/",
+    "kernel/drivers/media/",
+    "kernel/drivers/hwmon/",
+    "kernel/drivers/gpio/",
+    "kernel/sound/",
+];
 
 /// The chosen modules' names with all they depend on, softly and weakly too.
 pub fn choose(index: &ModuleIndex, scope: Scope, release: &str) -> Result<BTreeSet<String>> {
@@ -184,7 +344,9 @@ fn in_folder<'a>(
 
 fn is_keyboard_driver(index: &ModuleIndex, needs: &[String]) -> bool {
     let paths = needs.iter().filter_map(|name| index.modules().get(name));
-    !paths.into_iter().any(|m| NO_KEYBOARD.iter().any(|folder| m.path.starts_with(folder)))
+    !paths
+        .into_iter()
+        .any(|m| NO_KEYBOARD.iter().any(|folder| m.path.starts_with(folder)))
 }
 
 /// Adds dependencies until nothing is missing.
@@ -192,7 +354,9 @@ fn with_dependencies(index: &ModuleIndex, roots: BTreeSet<String>) -> BTreeSet<S
     let mut chosen = BTreeSet::new();
     let mut todo: Vec<String> = roots.into_iter().collect();
     while let Some(name) = todo.pop() {
-        let Some(module) = index.modules().get(&name) else { continue };
+        let Some(module) = index.modules().get(&name) else {
+            continue;
+        };
         if !chosen.insert(name.clone()) {
             continue;
         }
@@ -205,7 +369,6 @@ fn with_dependencies(index: &ModuleIndex, roots: BTreeSet<String>) -> BTreeSet<S
     }
     chosen
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -239,7 +402,17 @@ mod tests {
     #[test]
     fn boot_drivers_come_with_hard_and_soft_dependencies() {
         let chosen = chosen(Scope::Boot);
-        for name in ["loop", "squashfs", "ext4", "jbd2", "crc32c_generic", "ahci", "libahci", "cdrom", "hid_apple"] {
+        for name in [
+            "loop",
+            "squashfs",
+            "ext4",
+            "jbd2",
+            "crc32c_generic",
+            "ahci",
+            "libahci",
+            "cdrom",
+            "hid_apple",
+        ] {
             assert!(chosen.contains(name), "{name} is missing from {chosen:?}");
         }
     }
@@ -263,7 +436,12 @@ mod tests {
         let mut index = ModuleIndex::default();
         index.read_builtin("kernel/drivers/block/loop.ko\n");
         index.read_builtin_modinfo(b"loop.alias=devname:loop-control\0");
-        let text = choose(&index, Scope::Boot, "1.2.3").unwrap_err().to_string();
-        assert!(text.contains("fs-squashfs") && text.contains("1.2.3"), "{text}");
+        let text = choose(&index, Scope::Boot, "1.2.3")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("fs-squashfs") && text.contains("1.2.3"),
+            "{text}"
+        );
     }
 }

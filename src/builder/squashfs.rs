@@ -22,7 +22,11 @@ pub fn left_out(tree: &Tree) -> Result<Vec<PathBuf>> {
             let old = ["initrd.img", "initrd-", "initramfs-", "initramfs.img"];
             if name == "initrd" || old.iter().any(|start| name.starts_with(start)) {
                 let path = PathBuf::from(format!("{prefix}{name}"));
-                let dir = tree.root().join(&path).symlink_metadata().is_ok_and(|m| m.is_dir());
+                let dir = tree
+                    .root()
+                    .join(&path)
+                    .symlink_metadata()
+                    .is_ok_and(|m| m.is_dir());
                 if !dir {
                     paths.push(path);
                 }
@@ -49,9 +53,15 @@ pub fn write(tools: &Tools<'_>, tree: &Tree, left_out: &[PathBuf], to: &Path) ->
     ]);
     if !left_out.is_empty() {
         words.push("-e".into());
-        words.extend(left_out.iter().map(|path| tree.root().join(path).into_os_string()));
+        words.extend(
+            left_out
+                .iter()
+                .map(|path| tree.root().join(path).into_os_string()),
+        );
     }
     tools.run(MKSQUASHFS, "packing the tree", &words)?;
-    let len = std::fs::metadata(to).map_err(Error::system("looking at", to))?.len();
+    let len = std::fs::metadata(to)
+        .map_err(Error::system("looking at", to))?
+        .len();
     Ok(Bytes(len))
 }

@@ -17,5 +17,9 @@ pub trait Watch: Sync {
 
 /// Fails when the build is to be given up.
 pub fn check(watch: &dyn Watch) -> super::Result<()> {
-    if watch.cancelled() { Err(super::Error::Interrupted) } else { Ok(()) }
+    if watch.cancelled() {
+        Err(super::Error::Interrupted)
+    } else {
+        Ok(())
+    }
 }

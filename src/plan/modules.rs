@@ -20,12 +20,23 @@ pub struct Module {
     wants: Vec<String>,
 }
 
-/// When a module is loaded for a device that is there.
+/// In which order modules are loaded that are called for at the same time; the lowest
+/// first. Insertions are work for a CPU, and what they start is mostly waiting: so what is
+/// waited for longest goes in early, and what only stacks goes in while it is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
-    /// It may lead to the medium.
-    Medium,
-    /// It serves people at the failure page: keyboards and screens.
+pub enum Rank {
+    /// Buses and devices that answer at once (virtio, NVMe, cards), and the drivers of
+    /// devices that were found on a slow bus.
+    Quick,
+    /// USB hosts: a stick is there 0.3 to 3 s after them.
+    UsbHost,
+    /// Other hosts of storage: a SATA link resets for 0.3 s and more.
+    Host,
+    /// File systems and the loop device.
+    Stack,
+    /// What will be asked for when a disk appears on a slow bus.
+    Ahead,
+    /// Keyboards and screens, for people at the failure page: not before it is shown.
     Page,
 }
 
@@ -164,8 +175,8 @@ impl ModuleIndex {
         order.push(id);
     }
 
-    /// Whether a device's module is loaded at once, or only when people look at a page.
-    pub fn urgency(&self, id: ModuleId) -> Urgency {
+    /// When the module `id` is loaded for `alias`.
+    pub fn rank(&self, id: ModuleId, alias: &str) -> Rank {
         const PAGE: [&str; 4] = [
             "/drivers/hid/",
             "/drivers/input/",
@@ -173,14 +184,26 @@ impl ModuleIndex {
             "/drivers/video/",
         ];
         let path = self.modules.get(id).map_or("", |m| m.path.as_str());
-        let of_page =
-            PAGE.iter().any(|dir| path.contains(dir)) || path.ends_with("keyboard.ko.zst");
-        if of_page {
-            Urgency::Page
+        let in_dir = |dir: &str| path.contains(dir);
+        if PAGE.iter().any(|dir| in_dir(dir)) || path.contains("keyboard.ko") {
+            Rank::Page
+        } else if alias.starts_with("fs-") || !alias.contains(':') {
+            Rank::Stack
+        } else if in_dir("/usb/") && !alias.starts_with("usb:") {
+            Rank::UsbHost
+        } else if in_dir("/virtio/") || in_dir("/nvme/") || in_dir("/mmc/") || !is_host(alias) {
+            Rank::Quick
         } else {
-            Urgency::Medium
+            Rank::Host
         }
     }
+}
+
+/// Whether an alias is of a controller, and not of a device on a bus that it opened.
+fn is_host(alias: &str) -> bool {
+    ["pci:", "acpi", "platform:", "of:", "pnp:"]
+        .iter()
+        .any(|bus| alias.starts_with(bus))
 }
 
 /// `kernel/fs/isofs/isofs.ko.zst` is `isofs`.
@@ -286,10 +309,23 @@ alias pci:v00001234* gone
     }
 
     #[test]
-    fn keyboards_wait_for_the_page() {
-        let index = ModuleIndex::parse(DEP, ALIAS, SOFTDEP);
-        assert_eq!(index.urgency(index.find("usbhid")[0]), Urgency::Page);
-        assert_eq!(index.urgency(index.find("ahci")[0]), Urgency::Medium);
+    fn slow_buses_go_first_and_what_stacks_follows() {
+        let dep = "kernel/drivers/hid/usbhid/usbhid.ko:\nkernel/drivers/ata/ahci.ko:\n\
+                   kernel/drivers/usb/host/xhci-pci.ko:\nkernel/drivers/usb/storage/uas.ko:\n\
+                   kernel/fs/isofs/isofs.ko:\nkernel/drivers/virtio/virtio_pci.ko:\n\
+                   kernel/drivers/input/serio/hyperv-keyboard.ko:\n";
+        let index = ModuleIndex::parse(dep, "", "");
+        let rank = |name: &str, alias: &str| index.rank(index.find(name)[0], alias);
+        assert_eq!(rank("virtio_pci", "pci:v1"), Rank::Quick);
+        assert_eq!(rank("uas", "usb:v1"), Rank::Quick);
+        assert_eq!(rank("xhci-pci", "pci:v1"), Rank::UsbHost);
+        assert_eq!(rank("ahci", "pci:v1"), Rank::Host);
+        assert_eq!(rank("isofs", "fs-iso9660"), Rank::Stack);
+        assert_eq!(rank("usbhid", "usb:v1"), Rank::Page);
+        assert_eq!(rank("hyperv-keyboard", "vmbus:1"), Rank::Page);
+        assert!(
+            Rank::Quick < Rank::UsbHost && Rank::UsbHost < Rank::Host && Rank::Host < Rank::Stack
+        );
     }
 
     #[test]
