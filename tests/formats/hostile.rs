@@ -294,6 +294,25 @@ fn a_chain_of_logical_partitions_that_bites_its_tail_ends() {
     assert!(source.reads.get() <= 3);
 }
 
+#[test]
+fn a_file_that_merely_holds_the_magic_of_a_disc_is_none() {
+    let mut disk = vec![0; 64 << 10];
+    let pvd = &mut disk[32768..];
+    pvd[..7].copy_from_slice(b"\x01CD001\x01");
+    pvd[80..88].copy_from_slice(&[9, 0, 0, 0, 0, 0, 0, 9]);
+    pvd[128..132].copy_from_slice(&[0, 8, 8, 0]);
+    let kind = |disk: &[u8]| {
+        let facts = probe_filesystem(&Bytes(disk.to_vec())).unwrap();
+        facts.map(|facts| facts.kind)
+    };
+    assert_eq!(kind(&disk), Some(FsKind::Iso9660));
+    for at in [80, 87, 128, 131, 1, 0] {
+        let mut disk = disk.clone();
+        disk[32768 + at] ^= 4;
+        assert_eq!(kind(&disk), None, "byte {at}");
+    }
+}
+
 /// What has no tool that works on a plain file: facts of ours, confirmed by blkid.
 fn agrees_with_blkid(disk: Vec<u8>, kind: FsKind, name: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();
