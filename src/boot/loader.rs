@@ -21,7 +21,7 @@ const WORKERS: usize = 4;
 const WORKER_NICE: i32 = 10;
 
 /// One more worker takes over when an insertion sleeps in its driver for longer than this.
-const STUCK: Duration = Duration::from_millis(300);
+const STUCK: Duration = Duration::from_secs(1);
 
 /// The loader; cheap to clone, all clones are one.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Loader {
         let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default();
         let index = ModuleIndex::parse(
             &read("modules.dep"),
-            &read("modules.alias"),
+            read("modules.alias"),
             &read("modules.softdep"),
         );
         if index.is_empty() && !dir.exists() {
@@ -140,6 +140,12 @@ impl Loader {
         let mut state = self.0.lock();
         state.stopped = true;
         state.queue.clear();
+    }
+
+    /// Whether a device on this bus of sysfs can call for any module here.
+    pub fn serves_bus(&self, bus: &str) -> bool {
+        // Devices described by ACPI sit on the platform bus and have its aliases.
+        bus == "platform" || self.0.index.knows_bus(bus)
     }
 
     /// Keyboards and screens, now that somebody looks.

@@ -27,7 +27,7 @@ pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// A file's name without the suffix of its compression, and its contents.
-pub fn unpack<'a>(name: &'a str, bytes: Vec<u8>) -> Result<(&'a str, Vec<u8>), String> {
+pub fn unpack(name: &str, bytes: Vec<u8>) -> Result<(&str, Vec<u8>), String> {
     match name.rsplit_once('.') {
         Some((base, "xz")) => Ok((base, unpack_xz(&bytes)?)),
         Some((base, "zst")) => Ok((base, unpack_zstd(&bytes)?)),

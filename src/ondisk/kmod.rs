@@ -304,7 +304,8 @@ mod tests {
         #[test]
         fn any_pattern_ends_without_a_panic(pattern in r"[a-c*?\[\]!-]{0,12}", name in "[a-c-]{0,12}") {
             let _ = matches(&pattern, &name);
-            prop_assert!(matches(&format!("*{}*", &name[..name.len() / 2]), &name));
+            let within = format!("*{}*", &name[..name.len() / 2]);
+            prop_assert!(matches(&within, &name));
         }
     }
 }
