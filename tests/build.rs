@@ -608,6 +608,36 @@ fn an_esp_that_would_be_too_large_is_told_with_its_parts() {
 }
 
 #[test]
+fn the_largest_esp_that_is_promised_can_be_made() {
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    let stub = ["/usr/lib/systemd/boot/efi/linuxx64.efi.stub"];
+    let boot = ["/usr/lib/systemd/boot/efi/systemd-bootx64.efi"];
+    let size = |paths: [&str; 1]| fs::metadata(paths[0]).map(|m| m.len()).unwrap_or_default();
+    // 65,504 sectors less tables, directories and the menu, in steps around the limit.
+    let room = 65_504 * 512 - 200_000 - size(stub) - size(boot);
+    let (mut made, mut refused) = (0, 0);
+    for step in 0..5 {
+        write(
+            &bench.tree().join(format!("boot/vmlinuz-{RELEASE}")),
+            kernel(RELEASE, (room + step * 45_000) as usize),
+        );
+        let output = bench.command().output().unwrap();
+        match output.status.code() {
+            Some(0) => made += 1,
+            _ => {
+                let text = text(&output);
+                assert!(text.contains("counts at most"), "{text}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(made > 0 && refused > 0, "{made} made, {refused} refused");
+}
+
+#[test]
 fn outputs_that_are_no_files_or_lie_in_the_tree_are_refused() {
     let bench = Bench::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));

@@ -91,6 +91,7 @@ pub fn find(
     hunt.listen(report);
     hunt.walk();
     let name = hunt.run(&receiver);
+    loader.stop();
     report.candidates = hunt
         .search
         .candidates()
@@ -150,12 +151,14 @@ impl Hunt<'_> {
     /// What is there already: devices that want a driver, then block devices. File systems
     /// and what stacks them are loaded while slow buses come up.
     fn walk(&mut self) {
-        for alias in modaliases(self.machine) {
+        for alias in modaliases(self.machine, self.loader) {
             self.loader.want(&alias);
         }
         for name in ["loop", "fs-squashfs", "fs-overlay", "fs-iso9660"] {
             self.loader.want(name);
         }
+        // A stick is a SCSI disk one second after its driver went in.
+        self.loader.want_ahead("scsi:t-0x00");
         for name in block::list(&self.machine.sys) {
             let _ = self.sender.send(Message::Uevent(Uevent {
                 action: "add".into(),
@@ -309,9 +312,9 @@ fn listen(socket: &UeventSocket, sender: &Sender<Message>) {
     }
 }
 
-/// Every MODALIAS below /sys/bus. CPU features are left out: what they call for is
-/// cryptography that nobody asked for yet.
-fn modaliases(machine: &Machine) -> Vec<String> {
+/// Every MODALIAS on the buses that modules of the initramfs serve. CPU features are left
+/// out: what they call for is cryptography that nobody asked for yet.
+fn modaliases(machine: &Machine, loader: &Loader) -> Vec<String> {
     let below = |dir: std::path::PathBuf| {
         std::fs::read_dir(dir)
             .into_iter()
@@ -319,8 +322,12 @@ fn modaliases(machine: &Machine) -> Vec<String> {
             .flatten()
             .map(|e| e.path())
     };
+    let served = |bus: &std::path::PathBuf| {
+        let name = bus.file_name().unwrap_or_default().to_string_lossy();
+        name != "cpu" && loader.serves_bus(&name)
+    };
     let mut found = Vec::new();
-    for bus in below(machine.sys.join("bus")).filter(|b| !b.ends_with("cpu")) {
+    for bus in below(machine.sys.join("bus")).filter(served) {
         for device in below(bus.join("devices")) {
             if let Ok(alias) = std::fs::read_to_string(device.join("modalias")) {
                 found.push(alias.trim().to_owned());

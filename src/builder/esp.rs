@@ -9,8 +9,11 @@ use crate::units::{Bytes, Sectors};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The most that a boot entry counts, and a whole number of a disc's 2,048-byte sectors.
-const MAX_SECTORS: u64 = 65_535 / 4 * 4;
+/// mkfs.fat gives away what is no whole track of 32 sectors; a track is a whole number of a
+/// disc's 2,048-byte sectors too.
+const TRACK: u64 = 32;
+/// The most that a boot entry counts, in whole tracks.
+const MAX_SECTORS: u64 = 65_535 / TRACK * TRACK;
 /// Fewer clusters than this make a FAT12, which firmware reads differently.
 const MIN_CLUSTERS: u64 = 4_085 + 16;
 /// Sectors of a cluster: 2 KiB, so that the tables stay small.
@@ -81,7 +84,7 @@ pub fn plan(files: &[EspFile], largest: &[(&str, Bytes)]) -> Result<Sectors> {
 /// tables of two bytes a cluster, the root directory.
 fn whole(clusters: u64) -> u64 {
     let table = ((clusters + 2) * 2).div_ceil(512).next_multiple_of(CLUSTER);
-    CLUSTER + 2 * table + ROOT_SECTORS + clusters * CLUSTER
+    (CLUSTER + 2 * table + ROOT_SECTORS + clusters * CLUSTER).next_multiple_of(TRACK)
 }
 
 /// All directories of these files, parents before children.
