@@ -96,7 +96,7 @@ pub fn modalias(cache: &Cache, tree: &Tree, case: Case, modules: &[String]) -> R
     let entry = cache.entry("initramfs", &format!("modalias-{}", case.name()), &key, |dir| {
         let content = content(dir, &init)?;
         let version = version(tree)?;
-        let (from, to) = (tree.path.join("usr/lib/modules").join(&version), content.join("lib/modules").join(&version));
+        let (from, to) = (tree.path.join("lib/modules").join(&version), content.join("lib/modules").join(&version));
         for module in with_dependencies(tree, modules)? {
             let inside = module.strip_prefix(&from).map_err(|_| Trouble(format!("{} is outside of {}", module.display(), from.display())))?;
             let there = to.join(inside);
