@@ -1,5 +1,7 @@
 //! Names, marks and versions that agent and builder share, and that stand nowhere else.
 
+#![forbid(unsafe_code)]
+
 use crate::units::ImageId;
 
 /// Version of this package; agent and builder of one image are of one version.

@@ -1,5 +1,7 @@
 //! Plain value types that every layer may use.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 
 /// A count of bytes.

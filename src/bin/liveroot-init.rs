@@ -1,2 +1,52 @@
-//! The agent in the initramfs.
-fn main() {}
+//! The agent in the initramfs. Which face it shows is decided by `plan::face`.
+//!
+//! `main` is C's: Rust's own aborts when file descriptors 0 to 2 are closed and there is
+//! no /dev/null, which is how the kernel starts PID 1 when no console driver answers.
+#![no_main]
+
+use liveroot::plan::face::{Face, decide_face};
+use liveroot::{boot, layout, sys};
+use std::ffi::{c_char, c_int};
+
+/// Lets `liveroot build` refuse an agent of another version.
+#[used]
+static MARK: &str = layout::AGENT_MARK;
+
+const HELP: &str = "\
+liveroot-init: the part of liveroot that runs in an initramfs, as /init.
+
+It finds the boot medium, mounts its image, stacks a writable overlay on it and starts the
+image's own init. It does nothing when it is not process 1. `liveroot build` puts it into
+an image. The kernel words it reads: liveroot.cmdline(7).
+
+  -h, --help     this text
+  -V, --version  the version
+";
+
+// The one name that the C runtime calls; nothing else in the program exports it.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+extern "C" fn main(_count: c_int, _words: *const *const c_char) -> c_int {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    let texts: Vec<String> = arguments
+        .iter()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    match decide_face(sys::process::is_first(), &texts) {
+        Face::Init => boot::run_as_init(&arguments),
+        Face::Help => say(HELP, 0),
+        Face::Version => say(&format!("liveroot-init {}\n", layout::VERSION), 0),
+        Face::Misuse => {
+            eprintln!("liveroot-init: not process 1, nothing to do; see liveroot-init --help");
+            2
+        }
+    }
+}
+
+fn say(text: &str, status: c_int) -> c_int {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => status,
+        Err(_) => 1,
+    }
+}

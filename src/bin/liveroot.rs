@@ -1,2 +1,6 @@
 //! What people type.
-fn main() {}
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    liveroot::cli::run()
+}

@@ -3,8 +3,33 @@
 //! Pure: a parser takes a [`ByteSource`], never a path, and never panics whatever the
 //! bytes say. Numbers come from each format's own specification, named in its file.
 
+#![forbid(unsafe_code)]
+
 use crate::units::{Bytes, Label};
 use std::fmt;
+
+pub mod btrfs;
+pub mod checksum;
+pub mod erofs;
+pub mod exfat;
+pub mod ext;
+pub mod f2fs;
+pub mod fat;
+pub mod fields;
+pub mod gpt;
+pub mod iso9660;
+pub mod luks;
+pub mod lvm;
+pub mod mbr;
+pub mod mdraid;
+pub mod ntfs;
+pub mod probe;
+pub mod squashfs;
+pub mod swap;
+pub mod table;
+pub mod text;
+pub mod udf;
+pub mod xfs;
 
 /// Where bytes come from: a device, a file, a slice of a test.
 pub trait ByteSource {
@@ -51,7 +76,20 @@ impl ByteSource for [u8] {
     }
 }
 
-/// A file system, by its superblock. The names are those that mount(8) takes.
+/// What a probe found: nothing of its format, or facts.
+pub type Probed = Result<Option<FsFacts>, ReadError>;
+
+/// Up to `length` bytes from `offset`: fewer, or none, where the source ends.
+pub fn read_up_to(src: &dyn ByteSource, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
+    let left = src.len().saturating_sub(offset);
+    let mut bytes = vec![0; usize::try_from(left).map_or(length, |left| left.min(length))];
+    if !bytes.is_empty() {
+        src.read_at(offset, &mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// What a superblock belongs to: a file system, or something that merely holds blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum FsKind {
@@ -66,6 +104,48 @@ pub enum FsKind {
     Ntfs,
     Squashfs,
     Erofs,
+    Swap,
+    Luks,
+    Lvm2,
+    MdRaid,
+}
+
+impl FsKind {
+    /// The name that mount(8) takes (`ext4` for the whole family); for what can't be
+    /// mounted, what people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FsKind::Iso9660 => "iso9660",
+            FsKind::Udf => "udf",
+            FsKind::Vfat => "vfat",
+            FsKind::Exfat => "exfat",
+            FsKind::Ext => "ext4",
+            FsKind::Xfs => "xfs",
+            FsKind::Btrfs => "btrfs",
+            FsKind::F2fs => "f2fs",
+            FsKind::Ntfs => "ntfs",
+            FsKind::Squashfs => "squashfs",
+            FsKind::Erofs => "erofs",
+            FsKind::Swap => "swap",
+            FsKind::Luks => "LUKS",
+            FsKind::Lvm2 => "LVM member",
+            FsKind::MdRaid => "RAID member",
+        }
+    }
+
+    /// Whether it holds files, so that a medium can be in it.
+    pub const fn holds_files(self) -> bool {
+        !matches!(
+            self,
+            FsKind::Swap | FsKind::Luks | FsKind::Lvm2 | FsKind::MdRaid
+        )
+    }
+}
+
+impl fmt::Display for FsKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// What a superblock says.
@@ -80,3 +160,9 @@ pub struct FsFacts {
     /// Length the file system claims, where its superblock tells.
     pub size: Option<Bytes>,
 }
+
+pub mod bzimage;
+pub mod cpio;
+pub mod elf;
+pub mod kmod;
+pub mod pe;

@@ -1,1 +1,10 @@
-//! (skeleton)
+//! Facts, events, verdicts, decisions. Pure: time is an input, nothing is opened.
+#![forbid(unsafe_code)]
+
+pub mod face;
+pub mod glob;
+pub mod init;
+pub mod medium;
+pub mod modules;
+pub mod root;
+pub mod search;

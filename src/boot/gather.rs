@@ -1,0 +1,111 @@
+//! Facts of this boot that are files: words, manifest, block devices.
+
+use super::machine::Machine;
+use super::report::Report;
+use crate::layout::{IMAGE_JSON, ImageManifest, MANIFEST_SCHEMA};
+use crate::plan::medium::Device;
+use crate::request::said::{self, Said};
+use crate::sys::block;
+
+/// The kernel's words.
+pub fn words(machine: &Machine) -> Vec<Said> {
+    // Without /proc there are no words, and the label in the manifest is what remains.
+    said::split(&std::fs::read(machine.proc.join("cmdline")).unwrap_or_default())
+}
+
+/// Words that may be parameters of modules: `module.parameter=value`.
+pub fn parameters(words: &[Said]) -> Vec<(String, String)> {
+    words
+        .iter()
+        .filter(|w| w.value.is_some() && w.key.contains(&b'.'))
+        .map(|w| (String::from_utf8_lossy(&w.key).into_owned(), w.text()))
+        .collect()
+}
+
+/// The manifest of the image that this initramfs was made for. A foreign initramfs has
+/// none; one that can't be read is reported and counts as none.
+pub fn manifest(machine: &Machine, report: &mut Report) -> Option<ImageManifest> {
+    let text = std::fs::read(machine.root.join(IMAGE_JSON)).ok()?;
+    match parse_manifest(&text) {
+        Ok(manifest) => Some(manifest),
+        Err(why) => {
+            report.warn(format!(
+                "{IMAGE_JSON} of the initramfs: {why}; any image is taken"
+            ));
+            None
+        }
+    }
+}
+
+/// Reads a manifest of a schema that is known here.
+pub fn parse_manifest(text: &[u8]) -> Result<ImageManifest, String> {
+    let manifest: ImageManifest = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    match manifest.schema {
+        MANIFEST_SCHEMA => Ok(manifest),
+        other => Err(format!("schema {other}, known here is {MANIFEST_SCHEMA}")),
+    }
+}
+
+/// One block device as the search sees it; none when it has gone, has no size, or is not
+/// one that a medium can be on (memory, and loop devices, which are ours).
+pub fn device(machine: &Machine, name: &str) -> Option<Device> {
+    if ["loop", "ram", "zram", "fd"]
+        .iter()
+        .any(|kind| is_numbered(name, kind))
+    {
+        return None;
+    }
+    let facts = block::read_facts(&machine.sys, name)?;
+    let (size, optical) = (facts.size, facts.optical);
+    (size.0 > 0 || optical).then_some(Device {
+        name: facts.name,
+        size,
+        parent: facts.parent,
+        partitions: facts.partitions,
+        optical,
+        model: facts.model,
+    })
+}
+
+/// `loop3` and `loop3p1` are numbered loops, `loopy` is not.
+fn is_numbered(name: &str, kind: &str) -> bool {
+    name.strip_prefix(kind)
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_of_another_schema_is_refused_by_number() {
+        let text = |schema: u32| {
+            format!(
+                r#"{{"schema":{schema},"id":"{}","size":1,"label":"X"}}"#,
+                "ab".repeat(32)
+            )
+        };
+        assert_eq!(parse_manifest(text(1).as_bytes()).unwrap().label, "X");
+        assert!(
+            parse_manifest(text(2).as_bytes())
+                .unwrap_err()
+                .contains("schema 2")
+        );
+        assert!(parse_manifest(b"{").is_err());
+    }
+
+    #[test]
+    fn memory_devices_are_no_media() {
+        assert!(is_numbered("loop0", "loop") && is_numbered("zram0", "zram"));
+        assert!(!is_numbered("sda", "loop") && !is_numbered("loopy", "loop"));
+    }
+
+    #[test]
+    fn only_dotted_words_with_values_are_parameters() {
+        let words = said::split(b"usbcore.autosuspend=-1 quiet rd.x root=live:LABEL=a.b");
+        assert_eq!(
+            parameters(&words),
+            [("usbcore.autosuspend".to_owned(), "-1".to_owned())]
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! The failure page: what failed, what was seen, what to do; on every console at once.
+
+use super::failure::Failure;
+use super::machine::Machine;
+use super::medium::{describe, describe_verdict};
+use crate::layout::VERSION;
+use crate::plan::search::{Candidate, Search};
+use crate::request::Request;
+use crate::sys::{clock, console, power, process};
+use crate::units::Label;
+
+/// Columns of the narrowest console.
+const WIDTH: usize = 80;
+
+/// Lines that the list of devices may take on a console of 25.
+const DEVICES: usize = 10;
+
+/// The page as text, without colour.
+pub fn render(failure: &Failure, request: &Request, search: Option<&Search>) -> String {
+    let rule = "-".repeat(WIDTH - 1);
+    let mut page = format!("\n{rule}\n This system can't start yet: {failure}\n\n");
+    if let Some(search) = search {
+        page += &format!(" Sought:  {}\n", describe(&search.wanted));
+        page += &list_devices(&search.candidates());
+        page += "\n";
+    }
+    for notice in &request.notices {
+        page += &format!(" Note:    {notice}\n");
+    }
+    for line in failure.advice().lines() {
+        page += &format!(" {line}\n");
+    }
+    page += &match (search, request.shell) {
+        (_, false) => format!(
+            " The machine switches itself off {} s after its start (rd.shell=0, rd.retry).\n",
+            request.retry.as_secs()
+        ),
+        (Some(_), true) => " Waiting. Ctrl+Alt+Del restarts the machine.\n".to_owned(),
+        (None, true) => " Ctrl+Alt+Del restarts the machine.\n".to_owned(),
+    };
+    page + &format!("\n {} - liveroot {VERSION}\n{rule}\n", failure.id())
+}
+
+fn list_devices(candidates: &[&Candidate]) -> String {
+    if candidates.is_empty() {
+        return " Seen:    no disk, stick or disc at all\n".to_owned();
+    }
+    // What has a name or a file system says more than the rest.
+    let mut shown: Vec<&&Candidate> = candidates.iter().collect();
+    shown.sort_by_key(|c| (c.facts.fs.is_none(), c.order));
+    let mut text = String::new();
+    for (n, candidate) in shown.iter().take(DEVICES).enumerate() {
+        let head = if n == 0 { " Seen:   " } else { "         " };
+        let line = format!("{head} {}", describe_candidate(candidate));
+        text += &cut(&line, WIDTH - 1);
+        text.push('\n');
+    }
+    if shown.len() > DEVICES {
+        text += &format!("          and {} more, in the log\n", shown.len() - DEVICES);
+    }
+    text
+}
+
+fn describe_candidate(c: &Candidate) -> String {
+    let fs = c.facts.fs.as_ref();
+    let label = fs
+        .and_then(|f| f.label.as_ref())
+        .map_or(String::new(), |l: &Label| format!(" {l:?}"));
+    let kind = fs.map_or(String::new(), |f| format!(" {}", f.kind.name()));
+    let model = if c.device.model.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", c.device.model)
+    };
+    let (_, reason) = describe_verdict(&c.verdict);
+    format!("{}{kind}{label}: {reason}{model}", c.device.name)
+}
+
+fn cut(line: &str, width: usize) -> String {
+    line.chars().take(width).collect()
+}
+
+/// Writes a page to every console.
+pub fn show(machine: &Machine, text: &str) {
+    console::write_to(&console::active(&machine.sys, &machine.dev), text);
+}
+
+/// Makes a panic of the agent end on a page too, with its place in the code. The process
+/// is aborted after it, and PID 1 goes on.
+pub fn show_panics(machine: &Machine) {
+    let machine = machine.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        log::error!("{panic}");
+        show(&machine, &format!("\n liveroot {VERSION}: {panic}\n"));
+    }));
+}
+
+/// Nothing can be waited for: until the machine is switched off, by hand or by `rd.retry`.
+pub fn wait_without_hope(request: &Request) -> ! {
+    if !request.shell {
+        process::wait_until(request.retry, clock::since_boot);
+        let e = power::power_off();
+        log::error!("power off: {e}");
+    }
+    process::idle()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::medium::{Device, Probe, Wanted};
+    use crate::plan::search::{Event, Limits};
+    use crate::request::{DeviceSpec, decide_request, said};
+    use crate::units::Sectors;
+    use std::time::Duration;
+
+    fn page_with(devices: usize, line: &str) -> String {
+        let wanted = Wanted {
+            spec: DeviceSpec::parse(b"LABEL=LIVE"),
+            id: None,
+            image_path: "LiveOS/squashfs.img".into(),
+        };
+        let limits = Limits {
+            timeout: None,
+            power_off: None,
+        };
+        let mut search = Search::new(wanted, limits, Duration::ZERO);
+        for n in 0..devices {
+            let name = format!("sd{n}");
+            let device = Device {
+                name: name.clone(),
+                size: Sectors(8),
+                parent: None,
+                partitions: vec![],
+                optical: false,
+                model: "A very long model name of a stick that somebody bought".into(),
+            };
+            search.step(Duration::ZERO, Event::Seen(device));
+            let unreadable = Probe::Unreadable("reading: Input/output error".into());
+            search.step(Duration::ZERO, Event::Probed(name, unreadable));
+        }
+        let request = decide_request(&said::split(line.as_bytes()));
+        render(&Failure::MediumNotFound, &request, Some(&search))
+    }
+
+    #[test]
+    fn a_page_fits_80_by_25_with_any_number_of_devices() {
+        for devices in [0, 1, 9, 10, 40] {
+            let page = page_with(devices, "");
+            assert!(page.lines().count() <= 25, "{page}");
+            assert!(page.lines().all(|l| l.chars().count() < WIDTH), "{page}");
+        }
+    }
+
+    #[test]
+    fn a_page_says_what_was_sought_seen_and_what_to_do() {
+        let page = page_with(2, "");
+        for part in [
+            "LABEL=LIVE",
+            "sd0",
+            "Input/output error",
+            "Put the live stick",
+            "medium-not-found",
+        ] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+        assert!(page_with(0, "").contains("no disk, stick or disc at all"));
+    }
+
+    #[test]
+    fn an_unattended_machine_is_told_when_it_ends() {
+        assert!(page_with(0, "rd.shell=0 rd.retry=20").contains("off 20 s after"));
+    }
+}

@@ -1,0 +1,88 @@
+//! Reads what a device holds, without mounting anything.
+
+use super::machine::Machine;
+use crate::ondisk::{ByteSource, ReadError, probe, table};
+use crate::plan::medium::{Device, Facts, Probe};
+use crate::sys::block::{self, Disc};
+use crate::units::Label;
+use std::fs::File;
+
+/// An open device or file as a source of bytes.
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    length: u64,
+}
+
+impl FileSource {
+    /// Takes an open file.
+    pub fn new(file: File) -> Self {
+        let length = block::length(&file);
+        FileSource { file, length }
+    }
+
+    /// Gives it back.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+}
+
+impl ByteSource for FileSource {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        match block::read_exact_at(&self.file, offset, buf) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ReadError::PastEnd),
+            Err(errno) => Err(ReadError::Io(errno)),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+/// Probes `device`; its partition table entry only when `with_table`.
+pub fn probe_device(machine: &Machine, device: &Device, with_table: bool) -> Probe {
+    let node = block::node(&machine.dev, &device.name);
+    if device.optical {
+        match block::disc(&node) {
+            Ok(Disc::Ready) => {}
+            Ok(Disc::Absent | Disc::Settling) => return Probe::NoDisc,
+            Err(e) if e.errno == libc::ENOMEDIUM => return Probe::NoDisc,
+            Err(e) => return Probe::Unreadable(e.to_string()),
+        }
+    }
+    let source = match block::open(&node) {
+        Ok(file) => FileSource::new(file),
+        Err(e) if e.errno == libc::ENOMEDIUM && device.optical => return Probe::NoDisc,
+        Err(e) if e.errno == libc::ENOMEDIUM => {
+            return Probe::Unreadable("no medium in the drive".to_owned());
+        }
+        Err(e) => return Probe::Unreadable(e.to_string()),
+    };
+    let fs = match probe::probe_filesystem(&source) {
+        Ok(fs) => fs,
+        Err(e) => return Probe::Unreadable(format!("reading {}: {e}", node.display())),
+    };
+    let entry = with_table.then(|| table_entry(machine, device)).flatten();
+    let (part_uuid, part_label) = entry.unwrap_or_default();
+    Probe::Facts(Facts {
+        fs,
+        part_uuid,
+        part_label,
+    })
+}
+
+/// UUID and name of a partition, from the table of its disk.
+fn table_entry(machine: &Machine, device: &Device) -> Option<(Option<String>, Option<Label>)> {
+    let parent = device.parent.as_ref()?;
+    let facts = block::read_facts(&machine.sys, &device.name)?;
+    let disk = FileSource::new(block::open(&block::node(&machine.dev, parent)).ok()?);
+    // The kernel read the table in one of these sector sizes; the wrong one shows none.
+    let table = [512, 4096]
+        .into_iter()
+        .find_map(|sector| table::read_table(&disk, sector).ok().flatten())?;
+    let number = facts.partition?;
+    let entry = table.partitions.into_iter().find(|p| p.number == number)?;
+    Some((entry.uuid, entry.name))
+}

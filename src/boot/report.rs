@@ -1,0 +1,184 @@
+//! `/run/liveroot/report.json`: what was asked, seen, decided and done, and when.
+
+use super::machine::Machine;
+use crate::layout::VERSION;
+use crate::request::{Request, Upper};
+use crate::sys::clock;
+use serde::Serialize;
+
+/// Version of the structure below; docs/report.md describes it.
+pub const SCHEMA: u32 = 1;
+
+/// The report of one boot.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Report {
+    pub schema: u32,
+    pub version: &'static str,
+    pub kernel: String,
+    pub request: RequestReport,
+    pub candidates: Vec<CandidateReport>,
+    pub medium: Option<MediumReport>,
+    pub image: Option<ImageReport>,
+    pub upper: Option<UpperReport>,
+    pub root: Option<RootReport>,
+    pub steps: Vec<Step>,
+    pub modules: Vec<ModuleRecord>,
+    pub warnings: Vec<String>,
+}
+
+/// The request as it was understood.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct RequestReport {
+    pub medium: Option<String>,
+    pub live_dir: String,
+    pub squashimg: String,
+    pub upper: String,
+    pub init: Option<String>,
+    pub shell: bool,
+    pub retry_s: u64,
+    pub timeout_s: Option<u64>,
+}
+
+/// One device and its verdict.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct CandidateReport {
+    pub device: String,
+    pub model: String,
+    pub size: u64,
+    pub fs: Option<&'static str>,
+    pub label: Option<String>,
+    pub uuid: Option<String>,
+    pub verdict: &'static str,
+    pub reason: String,
+}
+
+/// The medium that was taken.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct MediumReport {
+    pub device: String,
+    pub fs: String,
+    pub label: Option<String>,
+    pub uuid: Option<String>,
+    pub why: String,
+}
+
+/// The image on it. `size` in bytes.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct ImageReport {
+    pub path: String,
+    pub size: u64,
+    pub id: Option<String>,
+    #[serde(rename = "loop")]
+    pub loop_device: String,
+    pub fs: String,
+}
+
+/// Where writes go. `size` in bytes.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct UpperReport {
+    pub kind: &'static str,
+    pub size: u64,
+    pub options: String,
+}
+
+/// The root overlay.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct RootReport {
+    pub source: &'static str,
+    pub options: String,
+}
+
+/// One step of the story; microseconds, `at_us` since the kernel started, when it ended.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Step {
+    pub name: &'static str,
+    pub at_us: u64,
+    pub took_us: u64,
+}
+
+/// One module; microseconds.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct ModuleRecord {
+    pub name: String,
+    pub at_us: u64,
+    pub took_us: u64,
+    pub result: String,
+}
+
+impl Report {
+    /// A report that knows the request.
+    pub fn new(request: &Request) -> Self {
+        let Upper::Tmpfs(size) = &request.upper;
+        Report {
+            schema: SCHEMA,
+            version: VERSION,
+            kernel: super::loader::kernel_release(),
+            request: RequestReport {
+                medium: request.medium.as_ref().map(ToString::to_string),
+                live_dir: request.live_dir.clone(),
+                squashimg: request.squashimg.clone(),
+                upper: format!("tmpfs:{size}"),
+                init: request.init.clone(),
+                shell: request.shell,
+                retry_s: request.retry.as_secs(),
+                timeout_s: request.timeout.map(|t| t.as_secs()),
+            },
+            candidates: Vec::new(),
+            medium: None,
+            image: None,
+            upper: None,
+            root: None,
+            steps: Vec::new(),
+            modules: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Ends a step that began when the last one ended.
+    pub fn step(&mut self, name: &'static str) {
+        let now = micros(clock::since_boot());
+        let before = self.steps.last().map_or(0, |s| s.at_us);
+        let took_us = if before == 0 {
+            0
+        } else {
+            now.saturating_sub(before)
+        };
+        self.steps.push(Step {
+            name,
+            at_us: now,
+            took_us,
+        });
+    }
+
+    /// Something the user should hear of: kept, and said in the kernel's log.
+    pub fn warn(&mut self, text: String) {
+        log::warn!("{text}");
+        self.warnings.push(text);
+    }
+
+    /// Leaves the report for the live system.
+    pub fn write(&self, machine: &Machine) {
+        let dir = machine.run.join("liveroot");
+        let written = serde_json::to_vec_pretty(self)
+            .map_err(std::io::Error::from)
+            .and_then(|text| std::fs::create_dir_all(&dir).map(|()| text))
+            .and_then(|text| std::fs::write(dir.join("report.json"), text));
+        if let Err(e) = written {
+            log::warn!("writing {}/report.json: {e}", dir.display());
+        }
+    }
+}
+
+/// Whole microseconds.
+pub fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,39 @@
+//! Stacks the root.
+
+use super::failure::Failure;
+use super::loader::Loader;
+use super::machine::Machine;
+use super::report::{Report, RootReport};
+use super::upper::UpperDirs;
+use crate::layout::OVERLAY_SOURCE;
+use crate::plan::root::OVERLAY_OPTIONS;
+use crate::sys::Error;
+use crate::sys::mount::{Access, Detached, MountOption};
+
+/// Mounts the overlay at /sysroot.
+pub fn mount(
+    machine: &Machine,
+    loader: &Loader,
+    upper: &UpperDirs,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    loader.need("fs-overlay");
+    let path = |key: &str, path: &std::path::Path| MountOption::value(key, path.to_string_lossy());
+    let mut options = vec![
+        path("lowerdir", &machine.rootfsbase()),
+        path("upperdir", &upper.upper),
+        path("workdir", &upper.work),
+    ];
+    options.extend(OVERLAY_OPTIONS.map(|(key, value)| MountOption::value(key, value)));
+    let root = Detached::mount("overlay", OVERLAY_SOURCE, Access::ReadWrite, &options)
+        .map_err(Failure::Root)?;
+    std::fs::create_dir_all(&machine.sysroot)
+        .map_err(|e| Failure::Root(Error::io("creating", machine.sysroot.display(), &e)))?;
+    root.attach(&machine.sysroot).map_err(Failure::Root)?;
+    let shown: Vec<String> = options.iter().map(ToString::to_string).collect();
+    report.root = Some(RootReport {
+        source: OVERLAY_SOURCE,
+        options: shown.join(","),
+    });
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Which kernel of the tree is booted, and the modules that go with it.
+
+use super::{Error, Result, Tree};
+use crate::ondisk::bzimage::KernelFacts;
+use std::cmp::Ordering;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Bytes from the start of an image that hold its setup header and its version text
+/// (a 16-bit offset behind the first sector).
+const HEAD: u64 = 0x1_0000 + 0x400;
+
+/// Where distributions keep modules; the first is the merged-/usr spelling.
+const MODULE_DIRS: [&str; 2] = ["usr/lib/modules", "lib/modules"];
+
+/// The kernel of the medium.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The image on the host.
+    pub file: PathBuf,
+    /// Its release, as `uname -r` will say.
+    pub release: String,
+    /// Its modules directory, relative to the tree.
+    pub modules: String,
+    /// Its configuration, where the tree has it.
+    config: Option<String>,
+}
+
+impl Kernel {
+    /// The kernel that the user named, or the newest of the tree that has modules.
+    pub fn find(tree: &Tree, named: Option<&Path>) -> Result<Kernel> {
+        let (file, release) = match named {
+            Some(file) => (file.to_owned(), release_of(file)?),
+            None => newest(tree)?,
+        };
+        let Some(modules) = modules_dir(tree, &release) else {
+            return Err(Error::input(
+                file.display(),
+                format!("the tree has no modules for this kernel, {release}"),
+                format!("install them: /usr/lib/modules/{release} is missing"),
+            ));
+        };
+        if tree.resolve(&format!("{modules}/modules.dep")).is_none() {
+            return Err(Error::input(
+                tree.root().join(&modules).display(),
+                "it has no modules.dep",
+                format!("run `depmod -b {} {release}`", tree.root().display()),
+            ));
+        }
+        let config = match tree.read_text(&format!("boot/config-{release}"))? {
+            Some(text) => Some(text),
+            None => tree.read_text(&format!("{modules}/config"))?,
+        };
+        Ok(Kernel { file, release, modules, config })
+    }
+
+    /// Whether it can unpack an initramfs compressed by zstd. Without a configuration in
+    /// the tree it is taken for granted: `CONFIG_RD_ZSTD` is on by default since 5.9.
+    pub fn unpacks_zstd(&self) -> bool {
+        self.config.as_ref().is_none_or(|text| text.lines().any(|l| l == "CONFIG_RD_ZSTD=y"))
+    }
+}
+
+/// The release of an image, which must be one that firmware can start.
+fn release_of(file: &Path) -> Result<String> {
+    let refuse = |finding: &str, remedy: &str| Err(Error::input(file.display(), finding, remedy));
+    let mut head = Vec::new();
+    let opened = std::fs::File::open(file);
+    let read = opened.and_then(|f| f.take(HEAD).read_to_end(&mut head));
+    if let Err(cause) = read {
+        return refuse(&format!("it cannot be read: {cause}"), "name a kernel image, such as TREE/boot/vmlinuz-…");
+    }
+    match KernelFacts::parse(&head) {
+        Some(facts) if facts.efi_stub => Ok(facts.release),
+        Some(_) => refuse(
+            "this kernel has no EFI stub (CONFIG_EFI_STUB)",
+            "use a kernel built with it, as all distributions' are",
+        ),
+        None => refuse("it is no x86 kernel image (bzImage)", "name a file such as TREE/boot/vmlinuz-…"),
+    }
+}
+
+fn modules_dir(tree: &Tree, release: &str) -> Option<String> {
+    MODULE_DIRS
+        .iter()
+        .map(|base| format!("{base}/{release}"))
+        .find(|dir| tree.resolve(dir).is_some_and(|found| found.is_dir()))
+}
+
+/// The newest kernel of the tree, those with modules first.
+fn newest(tree: &Tree) -> Result<(PathBuf, String)> {
+    let mut found: Vec<(bool, String, PathBuf)> = Vec::new();
+    for file in candidates(tree)? {
+        let release = release_of(&file)?;
+        found.push((modules_dir(tree, &release).is_some(), release, file));
+    }
+    // On equal terms the first wins, so candidates stand in order of preference.
+    found.reverse();
+    let best = found
+        .into_iter()
+        .max_by(|a, b| a.0.cmp(&b.0).then_with(|| compare_releases(&a.1, &b.1)));
+    best.map(|(_, release, file)| (file, release)).ok_or_else(|| {
+        Error::input(
+            tree.root().display(),
+            "it has no kernel (looked for boot/vmlinuz-* and usr/lib/modules/*/vmlinuz)",
+            "install one in the tree (Debian: linux-image-amd64), or name one with --kernel",
+        )
+    })
+}
+
+fn candidates(tree: &Tree) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for name in tree.list("boot")? {
+        if name.starts_with("vmlinuz") {
+            files.extend(tree.resolve(&format!("boot/{name}")));
+        }
+    }
+    for base in MODULE_DIRS {
+        for release in tree.list(base)? {
+            files.extend(tree.resolve(&format!("{base}/{release}/vmlinuz")));
+        }
+    }
+    files.retain(|file| file.is_file());
+    Ok(files)
+}
+
+/// Compares releases by their numbers where both have one, else by their letters.
+fn compare_releases(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    loop {
+        let (x, y) = (take_run(&mut a), take_run(&mut b));
+        let order = match (x.parse::<u64>(), y.parse::<u64>()) {
+            (Ok(x), Ok(y)) => x.cmp(&y),
+            _ => x.cmp(y),
+        };
+        if order != Ordering::Equal || (x.is_empty() && y.is_empty()) {
+            return order;
+        }
+    }
+}
+
+/// Cuts the leading run of digits, or of other characters, off a text.
+fn take_run<'a>(text: &mut &'a str) -> &'a str {
+    let digits = text.starts_with(|c: char| c.is_ascii_digit());
+    let end = text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len());
+    let (run, rest) = text.split_at(end);
+    *text = rest;
+    run
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_by_their_numbers() {
+        for (older, newer) in [
+            ("6.1.0-9-amd64", "6.1.0-56-amd64"),
+            ("6.9.3", "6.12.95+deb12-amd64"),
+            ("6.1.0-56-amd64", "7.2.12+deb14-amd64"),
+            ("6.1", "6.1.1"),
+        ] {
+            assert_eq!(compare_releases(older, newer), Ordering::Less, "{older} {newer}");
+            assert_eq!(compare_releases(newer, older), Ordering::Greater, "{newer} {older}");
+        }
+        assert_eq!(compare_releases("6.1.0", "6.1.0"), Ordering::Equal);
+    }
+}

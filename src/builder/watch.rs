@@ -1,0 +1,21 @@
+//! How a running build is seen and stopped.
+
+/// Told of the progress, and asked whether to stop. The command line has one for
+/// terminals and one for logs.
+pub trait Watch: Sync {
+    /// A new phase begins.
+    fn phase(&self, what: &str);
+    /// How far the phase is, 0 to 100.
+    fn percent(&self, percent: u8);
+    /// Something worth knowing.
+    fn note(&self, line: &str);
+    /// Something that may surprise later.
+    fn warn(&self, line: &str);
+    /// Whether the build is to be given up.
+    fn cancelled(&self) -> bool;
+}
+
+/// Fails when the build is to be given up.
+pub fn check(watch: &dyn Watch) -> super::Result<()> {
+    if watch.cancelled() { Err(super::Error::Interrupted) } else { Ok(()) }
+}

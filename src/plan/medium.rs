@@ -1,0 +1,203 @@
+//! Facts of a device, and whether they are those of the medium that is wanted.
+
+use crate::ondisk::{FsFacts, FsKind};
+use crate::request::DeviceSpec;
+use crate::units::{ImageId, Label, Sectors};
+
+/// A block device, by what the kernel says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Kernel name.
+    pub name: String,
+    /// Length.
+    pub size: Sectors,
+    /// The disk, when this is a partition.
+    pub parent: Option<String>,
+    /// The partitions, when this is a disk.
+    pub partitions: Vec<String>,
+    /// A CD, DVD or BD drive.
+    pub optical: bool,
+    /// Vendor and model.
+    pub model: String,
+}
+
+/// What reading a device gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It answered.
+    Facts(Facts),
+    /// A drive without a disc.
+    NoDisc,
+    /// It can't be read; the system's words.
+    Unreadable(String),
+}
+
+/// What a device that answered holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Its file system, if one was recognised.
+    pub fs: Option<FsFacts>,
+    /// Of the partition table of its disk; read only when the words ask for it.
+    pub part_uuid: Option<String>,
+    /// Likewise.
+    pub part_label: Option<Label>,
+}
+
+/// What is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// By the words, or by the label in `image.json`; none: any medium with the image's id.
+    pub spec: Option<DeviceSpec>,
+    /// The image that belongs to this initramfs, if it says so.
+    pub id: Option<ImageId>,
+    /// Path of the image on the medium.
+    pub image_path: String,
+}
+
+/// A medium whose image was looked at and found whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The id that the medium claims, if it does.
+    pub id: Option<ImageId>,
+    /// Length of the image, bytes.
+    pub size: u64,
+    /// The init that will be executed, as it was looked up.
+    pub init: String,
+}
+
+/// File systems that can hold an image, of those that this version mounts.
+pub fn can_hold_image(kind: FsKind) -> bool {
+    use FsKind::*;
+    matches!(
+        kind,
+        Iso9660 | Udf | Vfat | Exfat | Ext | Xfs | Btrfs | F2fs | Ntfs
+    )
+}
+
+/// Whether the facts are those that the words name; if not, why not, as people read it.
+pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(), String> {
+    let fs = facts.fs.as_ref();
+    let shown = |value: Option<String>| value.map_or("none".to_owned(), |v| format!("{v:?}"));
+    let same = |what: &str, has: Option<String>, want: String, equal: bool| match equal {
+        true => Ok(()),
+        false => Err(format!("{what} {}, wanted {want:?}", shown(has))),
+    };
+    match &wanted.spec {
+        None => Ok(()),
+        Some(DeviceSpec::Label(want)) => {
+            let has = fs.and_then(|f| f.label.as_ref());
+            same(
+                "label",
+                has.map(Label::to_string),
+                want.to_string(),
+                has == Some(want),
+            )
+        }
+        Some(DeviceSpec::Uuid(want)) => {
+            let has = fs.and_then(|f| f.uuid.clone());
+            let equal = has.as_ref().is_some_and(|u| u.eq_ignore_ascii_case(want));
+            same("UUID", has, want.clone(), equal)
+        }
+        Some(DeviceSpec::PartUuid(want)) => {
+            let has = facts.part_uuid.clone();
+            let equal = has.as_ref().is_some_and(|u| u.eq_ignore_ascii_case(want));
+            same("partition UUID", has, want.clone(), equal)
+        }
+        Some(DeviceSpec::PartLabel(want)) => {
+            let has = facts.part_label.as_ref();
+            same(
+                "partition label",
+                has.map(Label::to_string),
+                want.to_string(),
+                has == Some(want),
+            )
+        }
+        Some(DeviceSpec::Node(want)) => same(
+            "node",
+            Some(device.name.clone()),
+            want.clone(),
+            *want == device.name,
+        ),
+    }?;
+    match fs.map(|f| f.kind) {
+        None => Err("no file system that is known here".to_owned()),
+        Some(kind) if can_hold_image(kind) => Ok(()),
+        Some(kind @ (FsKind::Squashfs | FsKind::Erofs)) => Err(format!(
+            "a bare {} image; this version wants it in a file",
+            kind.name()
+        )),
+        Some(kind) => Err(format!("{}, which can't hold a live image", kind.name())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str) -> Device {
+        Device {
+            name: name.to_owned(),
+            size: Sectors(1000),
+            parent: None,
+            partitions: vec![],
+            optical: false,
+            model: String::new(),
+        }
+    }
+
+    fn facts(kind: FsKind, label: &str, uuid: &str) -> Facts {
+        let fs = FsFacts {
+            kind,
+            label: Some(Label::new(label)),
+            uuid: Some(uuid.to_owned()),
+            size: None,
+        };
+        Facts {
+            fs: Some(fs),
+            part_uuid: Some("AB-01".into()),
+            part_label: None,
+        }
+    }
+
+    fn wanted(spec: &str) -> Wanted {
+        Wanted {
+            spec: DeviceSpec::parse(spec.as_bytes()),
+            ..Wanted::default()
+        }
+    }
+
+    #[test]
+    fn each_form_matches_its_own_fact() {
+        let f = facts(FsKind::Iso9660, "X", "2026-01-AB");
+        for spec in ["LABEL=X", "UUID=2026-01-ab", "PARTUUID=ab-01", "/dev/sda1"] {
+            assert_eq!(
+                decide_match(&wanted(spec), &device("sda1"), &f),
+                Ok(()),
+                "{spec}"
+            );
+        }
+        for spec in ["LABEL=x", "UUID=2026-01", "PARTLABEL=X", "/dev/sda"] {
+            assert!(
+                decide_match(&wanted(spec), &device("sda1"), &f).is_err(),
+                "{spec}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_shows_what_was_seen_and_what_was_wanted() {
+        let f = facts(FsKind::Vfat, "EFI", "1");
+        let why = decide_match(&wanted("LABEL=LIVE"), &device("sda2"), &f);
+        assert_eq!(why, Err("label \"EFI\", wanted \"LIVE\"".to_owned()));
+        let empty = decide_match(&wanted("LABEL=LIVE"), &device("sda2"), &Facts::default());
+        assert_eq!(empty, Err("label none, wanted \"LIVE\"".to_owned()));
+    }
+
+    #[test]
+    fn a_label_on_what_holds_no_files_is_refused() {
+        for kind in [FsKind::Swap, FsKind::Luks, FsKind::Squashfs] {
+            let f = facts(kind, "X", "1");
+            assert!(decide_match(&wanted("LABEL=X"), &device("sda"), &f).is_err());
+        }
+    }
+}

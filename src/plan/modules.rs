@@ -1,0 +1,320 @@
+//! Which modules serve an alias, and in which order they go in.
+//!
+//! Reads the text files of depmod(8): `modules.dep`, `modules.alias`, `modules.softdep`.
+//! In names and aliases `-` and `_` are the same.
+
+use super::glob;
+use std::collections::HashMap;
+
+/// Place of a module in its [`ModuleIndex`].
+pub type ModuleId = usize;
+
+/// One module of the initramfs.
+#[derive(Debug)]
+pub struct Module {
+    /// With `_` for `-`.
+    pub name: String,
+    /// As modules.dep writes it: relative to the directory of the kernel release, or absolute.
+    pub path: String,
+    needs: Vec<ModuleId>,
+    wants: Vec<String>,
+}
+
+/// When a module is loaded for a device that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// It may lead to the medium.
+    Medium,
+    /// It serves people at the failure page: keyboards and screens.
+    Page,
+}
+
+/// The modules of an initramfs and how they are found.
+#[derive(Debug, Default)]
+pub struct ModuleIndex {
+    modules: Vec<Module>,
+    by_name: HashMap<String, ModuleId>,
+    /// Patterns by what stands before their first colon: `pci`, `usb`, `fs-ext4`.
+    aliases: HashMap<String, Vec<(String, ModuleId)>>,
+}
+
+impl ModuleIndex {
+    /// Reads the three files. Lines that make no sense are passed over, names that are not
+    /// in `dep` are built into the kernel or not in this initramfs.
+    pub fn parse(dep: &str, alias: &str, softdep: &str) -> Self {
+        let mut index = ModuleIndex::default();
+        index.read_dep(dep);
+        for line in alias.lines() {
+            let mut fields = line.split_whitespace();
+            if let (Some("alias"), Some(pattern), Some(name)) =
+                (fields.next(), fields.next(), fields.next())
+            {
+                index.add_alias(pattern, name);
+            }
+        }
+        for line in softdep.lines() {
+            index.read_softdep(line);
+        }
+        index
+    }
+
+    fn read_dep(&mut self, dep: &str) {
+        let lines: Vec<(&str, &str)> = dep.lines().filter_map(|l| l.split_once(':')).collect();
+        for (path, _) in &lines {
+            let name = module_name(path);
+            self.by_name.insert(name.clone(), self.modules.len());
+            let path = (*path).to_owned();
+            self.modules.push(Module {
+                name,
+                path,
+                needs: Vec::new(),
+                wants: Vec::new(),
+            });
+        }
+        for (id, (_, needs)) in lines.iter().enumerate() {
+            let find = |path: &str| self.by_name.get(&module_name(path)).copied();
+            self.modules[id].needs = needs.split_whitespace().filter_map(find).collect();
+        }
+    }
+
+    fn add_alias(&mut self, pattern: &str, name: &str) {
+        if let Some(id) = self.by_name.get(&normal(name)) {
+            let pattern = normal(pattern);
+            let bucket = self.aliases.entry(bucket(&pattern).to_owned()).or_default();
+            bucket.push((pattern, *id));
+        }
+    }
+
+    /// `softdep NAME pre: A B post: C`: A and B go in first; C and later are not waited for.
+    fn read_softdep(&mut self, line: &str) {
+        let mut fields = line.split_whitespace();
+        let (Some("softdep"), Some(name)) = (fields.next(), fields.next()) else {
+            return;
+        };
+        let Some(id) = self.by_name.get(&normal(name)).copied() else {
+            return;
+        };
+        let pre = fields
+            .skip_while(|f| *f != "pre:")
+            .skip(1)
+            .take_while(|f| !f.ends_with(':'));
+        self.modules[id].wants.extend(pre.map(normal));
+    }
+
+    /// The module `id`.
+    pub fn get(&self, id: ModuleId) -> Option<&Module> {
+        self.modules.get(id)
+    }
+
+    /// How many modules there are.
+    pub fn len(&self) -> usize {
+        self.modules.len()
+    }
+
+    /// Whether there are none (a kernel with everything built in).
+    pub fn is_empty(&self) -> bool {
+        self.modules.is_empty()
+    }
+
+    /// The modules that `alias` (a MODALIAS, or a module's own name) calls for; none is
+    /// normal: built in, or not for a boot medium.
+    pub fn find(&self, alias: &str) -> Vec<ModuleId> {
+        let alias = normal(alias);
+        if let Some(id) = self.by_name.get(&alias) {
+            return vec![*id];
+        }
+        let Some(bucket) = self.aliases.get(bucket(&alias)) else {
+            return Vec::new();
+        };
+        let mut found: Vec<ModuleId> = Vec::new();
+        for (pattern, id) in bucket {
+            if !found.contains(id) && glob::matches(pattern.as_bytes(), alias.as_bytes()) {
+                found.push(*id);
+            }
+        }
+        found
+    }
+
+    /// `id` and all it depends on, softly or not, in the order of insertion: `id` last.
+    pub fn order(&self, id: ModuleId) -> Vec<ModuleId> {
+        let mut order = Vec::new();
+        self.visit(id, &mut order, &mut Vec::new());
+        order
+    }
+
+    fn visit(&self, id: ModuleId, order: &mut Vec<ModuleId>, open: &mut Vec<ModuleId>) {
+        // A circle (softdeps may make one) is cut where it closes.
+        if order.contains(&id) || open.contains(&id) {
+            return;
+        }
+        let Some(module) = self.modules.get(id) else {
+            return;
+        };
+        open.push(id);
+        for want in &module.wants {
+            for soft in self.find(want) {
+                self.visit(soft, order, open);
+            }
+        }
+        // depmod lists the deepest dependency last.
+        for need in module.needs.iter().rev() {
+            self.visit(*need, order, open);
+        }
+        open.pop();
+        order.push(id);
+    }
+
+    /// Whether a device's module is loaded at once, or only when people look at a page.
+    pub fn urgency(&self, id: ModuleId) -> Urgency {
+        const PAGE: [&str; 4] = [
+            "/drivers/hid/",
+            "/drivers/input/",
+            "/drivers/gpu/",
+            "/drivers/video/",
+        ];
+        let path = self.modules.get(id).map_or("", |m| m.path.as_str());
+        let of_page =
+            PAGE.iter().any(|dir| path.contains(dir)) || path.ends_with("keyboard.ko.zst");
+        if of_page {
+            Urgency::Page
+        } else {
+            Urgency::Medium
+        }
+    }
+}
+
+/// `kernel/fs/isofs/isofs.ko.zst` is `isofs`.
+fn module_name(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    normal(file.split(".ko").next().unwrap_or(file))
+}
+
+fn normal(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn bucket(alias: &str) -> &str {
+    alias.split(':').next().unwrap_or(alias)
+}
+
+/// Parameters for `name` from the kernel's words (`usbcore.autosuspend=-1`), as modprobe(8)
+/// hands them on: the kernel itself gives them to what is built in only.
+pub fn decide_parameters(name: &str, words: &[(String, String)]) -> String {
+    let mine = words.iter().filter_map(|(key, value)| {
+        let (module, parameter) = key.split_once('.')?;
+        (normal(module) == name).then(|| match value.contains(char::is_whitespace) {
+            true => format!("{parameter}=\"{value}\""),
+            false => format!("{parameter}={value}"),
+        })
+    });
+    // Probing in a thread of the kernel's lets us load the next module while a SATA link
+    // resets; without it an insertion also waits for everybody else's probing (since 5.17).
+    std::iter::once("async_probe=1".to_owned())
+        .chain(mine)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEP: &str = "\
+kernel/fs/ext4/ext4.ko.zst: kernel/fs/jbd2/jbd2.ko.zst kernel/fs/mbcache.ko.zst kernel/lib/crc16.ko.zst
+kernel/fs/jbd2/jbd2.ko.zst:
+kernel/fs/mbcache.ko.zst:
+kernel/lib/crc16.ko.zst:
+kernel/arch/x86/crypto/crc32c-intel.ko.zst:
+kernel/crypto/crc32c_generic.ko.zst:
+kernel/drivers/ata/ahci.ko.zst: kernel/drivers/ata/libahci.ko.zst kernel/drivers/ata/libata.ko.zst
+kernel/drivers/ata/libahci.ko.zst: kernel/drivers/ata/libata.ko.zst
+kernel/drivers/ata/libata.ko.zst:
+kernel/drivers/hid/usbhid/usbhid.ko.zst:
+";
+    const ALIAS: &str = "\
+alias crypto-crc32c crc32c_intel
+alias crypto-crc32c crc32c_generic
+alias pci:v*d*sv*sd*bc01sc06i01* ahci
+alias fs-ext4 ext4
+alias pci:v00001234* gone
+";
+    const SOFTDEP: &str =
+        "softdep ext4 pre: crypto-crc32c post: ahci\nsoftdep jbd2 pre: crypto-crc32c\n";
+
+    fn names(index: &ModuleIndex, ids: &[ModuleId]) -> Vec<String> {
+        ids.iter()
+            .map(|id| index.get(*id).unwrap().name.clone())
+            .collect()
+    }
+
+    #[test]
+    fn dependencies_and_soft_dependencies_come_first() {
+        let index = ModuleIndex::parse(DEP, ALIAS, SOFTDEP);
+        let ext4 = index.find("ext4");
+        let order = names(&index, &index.order(ext4[0]));
+        assert_eq!(
+            order,
+            [
+                "crc32c_intel",
+                "crc32c_generic",
+                "crc16",
+                "mbcache",
+                "jbd2",
+                "ext4"
+            ]
+        );
+        assert_eq!(index.find("fs-ext4"), ext4);
+    }
+
+    #[test]
+    fn a_modalias_finds_its_driver_once() {
+        let index = ModuleIndex::parse(DEP, ALIAS, SOFTDEP);
+        let found = index.find("pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01");
+        assert_eq!(names(&index, &found), ["ahci"]);
+        assert_eq!(
+            names(&index, &index.order(found[0])),
+            ["libata", "libahci", "ahci"]
+        );
+        assert!(index.find("pci:v00001234").is_empty() && index.find("").is_empty());
+    }
+
+    #[test]
+    fn a_circle_of_soft_dependencies_ends() {
+        let index =
+            ModuleIndex::parse("a.ko:\nb.ko:\n", "", "softdep a pre: b\nsoftdep b pre: a\n");
+        assert_eq!(names(&index, &index.order(0)), ["b", "a"]);
+    }
+
+    #[test]
+    fn keyboards_wait_for_the_page() {
+        let index = ModuleIndex::parse(DEP, ALIAS, SOFTDEP);
+        assert_eq!(index.urgency(index.find("usbhid")[0]), Urgency::Page);
+        assert_eq!(index.urgency(index.find("ahci")[0]), Urgency::Medium);
+    }
+
+    #[test]
+    fn words_of_the_kernel_become_parameters() {
+        let words = [
+            ("usb-storage.delay_use".into(), "3".into()),
+            ("usbcore.x".into(), "a b".into()),
+        ];
+        assert_eq!(
+            decide_parameters("usb_storage", &words),
+            "async_probe=1 delay_use=3"
+        );
+        assert_eq!(
+            decide_parameters("usbcore", &words),
+            "async_probe=1 x=\"a b\""
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(dep in "[a-z./: \n-]{0,200}", soft in "[a-z: \n-]{0,100}") {
+            let index = ModuleIndex::parse(&dep, "alias a* b\n", &soft);
+            for id in 0..index.len() {
+                index.order(id);
+            }
+        }
+    }
+}

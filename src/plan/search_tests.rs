@@ -1,0 +1,262 @@
+//! The search, decided in milliseconds: each test is a story of events.
+
+use super::*;
+use crate::ondisk::{FsFacts, FsKind};
+use crate::request::DeviceSpec;
+use crate::units::{ImageId, Label, Sectors};
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn id(byte: u8) -> ImageId {
+    ImageId::from_digest(&[byte; 32])
+}
+
+fn search(image: Option<ImageId>) -> Search {
+    let wanted = Wanted {
+        spec: DeviceSpec::parse(b"LABEL=LIVE"),
+        id: image,
+        image_path: "LiveOS/squashfs.img".into(),
+    };
+    let limits = Limits {
+        timeout: None,
+        power_off: None,
+    };
+    Search::new(wanted, limits, ms(0))
+}
+
+fn device(name: &str, parent: Option<&str>, partitions: &[&str]) -> Event {
+    Event::Seen(Device {
+        name: name.into(),
+        size: Sectors(1000),
+        parent: parent.map(str::to_owned),
+        partitions: partitions.iter().map(|p| (*p).to_owned()).collect(),
+        optical: name.starts_with("sr"),
+        model: String::new(),
+    })
+}
+
+fn labelled(name: &str, label: &str) -> Event {
+    let fs = FsFacts {
+        kind: FsKind::Iso9660,
+        label: Some(Label::new(label)),
+        uuid: None,
+        size: None,
+    };
+    Event::Probed(
+        name.into(),
+        Probe::Facts(Facts {
+            fs: Some(fs),
+            ..Facts::default()
+        }),
+    )
+}
+
+fn found(name: &str, image: Option<ImageId>) -> Event {
+    Event::Examined(
+        name.into(),
+        Ok(Found {
+            id: image,
+            size: 1,
+            init: "/sbin/init".into(),
+        }),
+    )
+}
+
+fn not_there(name: &str) -> Event {
+    Event::Examined(name.into(), Err("no LiveOS/squashfs.img".into()))
+}
+
+fn examine(name: &str) -> Vec<Action> {
+    vec![Action::Examine(name.into())]
+}
+
+fn accept(name: &str) -> Vec<Action> {
+    vec![Action::Accept(name.into())]
+}
+
+#[test]
+fn a_full_match_is_accepted_at_once() {
+    let mut s = search(Some(id(1)));
+    assert_eq!(
+        s.step(ms(10), device("sr0", None, &[])),
+        [Action::Probe("sr0".into())]
+    );
+    assert_eq!(s.step(ms(20), labelled("sr0", "LIVE")), examine("sr0"));
+    assert_eq!(s.step(ms(30), found("sr0", Some(id(1)))), accept("sr0"));
+    assert!(s.step(ms(40), device("sda", None, &[])).is_empty());
+}
+
+#[test]
+fn of_a_hybrid_stick_partition_1_is_the_medium() {
+    let mut s = search(None);
+    s.step(ms(1), device("sda", None, &["sda1", "sda2"]));
+    assert!(
+        s.step(ms(2), labelled("sda", "LIVE")).is_empty(),
+        "partitions are not seen yet"
+    );
+    s.step(ms(3), device("sda1", Some("sda"), &[]));
+    s.step(ms(4), device("sda2", Some("sda"), &[]));
+    s.step(ms(5), labelled("sda2", "EFI"));
+    assert_eq!(s.step(ms(6), labelled("sda1", "LIVE")), examine("sda1"));
+    assert_eq!(s.step(ms(7), found("sda1", None)), accept("sda1"));
+}
+
+#[test]
+fn the_whole_disk_is_the_medium_when_no_partition_is() {
+    let mut s = search(None);
+    s.step(ms(1), device("sda", None, &["sda1"]));
+    s.step(ms(2), labelled("sda", "LIVE"));
+    s.step(ms(3), device("sda1", Some("sda"), &[]));
+    assert_eq!(s.step(ms(4), labelled("sda1", "OTHER")), examine("sda"));
+}
+
+#[test]
+fn the_right_label_without_the_image_is_passed_over() {
+    let mut s = search(Some(id(1)));
+    s.step(ms(1), device("vda", None, &[]));
+    s.step(ms(2), device("vdb", None, &[]));
+    assert_eq!(s.step(ms(3), labelled("vda", "LIVE")), examine("vda"));
+    assert!(s.step(ms(4), not_there("vda")).is_empty());
+    assert_eq!(s.step(ms(5), labelled("vdb", "LIVE")), examine("vdb"));
+    assert_eq!(s.step(ms(6), found("vdb", Some(id(1)))), accept("vdb"));
+    let first = s.candidate("vda").unwrap();
+    assert_eq!(
+        first.verdict,
+        Verdict::Refused("no LiveOS/squashfs.img".into())
+    );
+}
+
+#[test]
+fn another_image_waits_for_the_right_one_and_is_taken_in_silence() {
+    let story = |s: &mut Search| {
+        s.step(ms(1), device("vda", None, &[]));
+        s.step(ms(2), labelled("vda", "LIVE"));
+        assert!(s.step(ms(3), found("vda", Some(id(2)))).is_empty());
+    };
+    let mut s = search(Some(id(1)));
+    story(&mut s);
+    let deadline = s.next_deadline(ms(3));
+    assert_eq!(deadline, ms(3) + SECOND_CHOICE);
+    assert_eq!(s.step(deadline, Event::Tick), accept("vda"));
+
+    let mut s = search(Some(id(1)));
+    story(&mut s);
+    s.step(ms(4), device("vdb", None, &[]));
+    s.step(ms(5), labelled("vdb", "LIVE"));
+    assert_eq!(s.step(ms(6), found("vdb", Some(id(1)))), accept("vdb"));
+}
+
+#[test]
+fn without_words_only_the_own_image_is_taken() {
+    let mut s = search(Some(id(1)));
+    s.wanted.spec = None;
+    s.step(ms(1), device("vda", None, &[]));
+    assert_eq!(s.step(ms(2), labelled("vda", "ANY")), examine("vda"));
+    assert!(s.step(ms(3), found("vda", Some(id(2)))).is_empty());
+    assert_eq!(s.step(ms(9000), Event::Tick), [Action::ShowPage]);
+}
+
+#[test]
+fn the_page_comes_after_silence_and_the_search_goes_on_behind_it() {
+    let mut s = search(None);
+    s.step(ms(1000), device("sda", None, &[]));
+    s.step(ms(1100), labelled("sda", "OTHER"));
+    assert!(s.step(ms(3000), Event::Activity).is_empty());
+    assert!(s.step(ms(7999), Event::Tick).is_empty());
+    assert_eq!(s.step(ms(8000), Event::Tick), [Action::ShowPage]);
+    assert!(s.step(ms(9000), Event::Tick).is_empty(), "once is enough");
+    assert_eq!(
+        s.step(ms(60_000), device("sdb", None, &[])),
+        [Action::Probe("sdb".into())]
+    );
+    assert_eq!(
+        s.step(ms(60_001), labelled("sdb", "LIVE")),
+        [Action::Examine("sdb".into()), Action::ShowPage]
+    );
+    assert_eq!(s.step(ms(60_002), found("sdb", None)), accept("sdb"));
+}
+
+#[test]
+fn a_disk_that_never_answers_delays_the_page_and_nothing_else() {
+    let mut s = search(None);
+    s.step(ms(0), device("vda", None, &[]));
+    assert!(s.step(ms(6000), Event::Tick).is_empty());
+    assert_eq!(s.step(ms(10_000), Event::Tick), [Action::ShowPage]);
+    s.step(ms(11_000), device("sr0", None, &[]));
+    s.step(ms(11_001), labelled("sr0", "LIVE"));
+    assert_eq!(s.step(ms(11_002), found("sr0", None)), accept("sr0"));
+}
+
+#[test]
+fn an_empty_drive_is_asked_once_a_second_and_holds_nothing_up() {
+    let mut s = search(None);
+    s.step(ms(0), device("sr0", None, &[]));
+    s.step(ms(100), Event::Probed("sr0".into(), Probe::NoDisc));
+    assert_eq!(s.next_deadline(ms(100)), ms(1100));
+    assert_eq!(s.step(ms(1100), Event::Tick), [Action::Probe("sr0".into())]);
+    assert!(s.step(ms(1101), Event::Tick).is_empty());
+    assert_eq!(s.step(ms(2200), labelled("sr0", "LIVE")), examine("sr0"));
+}
+
+#[test]
+fn polling_a_drive_does_not_keep_the_page_away() {
+    let mut s = search(None);
+    s.step(ms(0), device("sr0", None, &[]));
+    s.step(ms(10), Event::Probed("sr0".into(), Probe::NoDisc));
+    let mut now = ms(10);
+    for _ in 0..20 {
+        now = s.next_deadline(now);
+        let actions = s.step(now, Event::Tick);
+        if actions.contains(&Action::ShowPage) {
+            assert_eq!(now.as_secs(), SILENCE.as_secs(), "{now:?}");
+            return;
+        }
+        for action in actions {
+            if let Action::Probe(name) = action {
+                s.step(now, Event::Probed(name, Probe::NoDisc));
+            }
+        }
+    }
+    panic!("no page");
+}
+
+#[test]
+fn rd_timeout_shows_the_page_in_the_middle_of_activity() {
+    let mut s = search(None);
+    s.limits.timeout = Some(ms(2000));
+    assert!(s.step(ms(1900), Event::Activity).is_empty());
+    assert_eq!(s.step(ms(2000), Event::Activity), [Action::ShowPage]);
+}
+
+#[test]
+fn with_nobody_there_the_machine_is_switched_off_behind_the_page() {
+    let mut s = search(None);
+    s.limits.power_off = Some(ms(8000));
+    assert_eq!(s.step(ms(5000), Event::Tick), [Action::ShowPage]);
+    assert!(s.step(ms(7999), Event::Tick).is_empty());
+    assert_eq!(s.next_deadline(ms(7999)), ms(8000));
+    assert_eq!(s.step(ms(8000), Event::Tick), [Action::PowerOff]);
+}
+
+#[test]
+fn a_stick_that_was_pulled_is_forgotten() {
+    let mut s = search(None);
+    s.step(ms(1), device("sda", None, &[]));
+    s.step(ms(2), Event::Gone("sda".into()));
+    assert!(s.step(ms(3), labelled("sda", "LIVE")).is_empty());
+    assert!(s.candidates().is_empty());
+}
+
+#[test]
+fn a_device_seen_twice_is_read_once() {
+    let mut s = search(None);
+    s.step(ms(1), device("sda", None, &[]));
+    assert!(s.step(ms(2), device("sda", None, &["sda1"])).is_empty());
+    s.step(ms(3), labelled("sda", "OTHER"));
+    assert_eq!(
+        s.step(ms(4), device("sda", None, &[])),
+        [Action::Probe("sda".into())]
+    );
+}

@@ -1,0 +1,300 @@
+//! From what was said to what is meant.
+
+use super::said::Said;
+use super::words::{self, Support};
+use super::{DeviceSpec, Request, TmpfsSize, Upper, size};
+use crate::layout;
+use std::time::Duration;
+
+/// Reads the words into a request. Never fails: what can't be followed is a notice, and
+/// what makes the boot impossible is [`Request::refusal`].
+pub fn decide_request(said: &[Said]) -> Request {
+    let mut notices = Vec::new();
+    let words = Words(said);
+    report_strangers(said, &mut notices);
+
+    let live = words.is_on("rd.live.image", false);
+    let (medium, refusal) = match words.last("root") {
+        None => (None, None),
+        Some(word) => read_root(word, live),
+    };
+    let request = Request {
+        medium,
+        live_dir: read_path(&words, "rd.live.dir", layout::LIVE_DIR, &mut notices),
+        squashimg: read_path(
+            &words,
+            "rd.live.squashimg",
+            layout::SQUASHFS_IMG,
+            &mut notices,
+        ),
+        upper: Upper::Tmpfs(read_upper(&words, &mut notices)),
+        init: words.text("init").filter(|t| !t.is_empty()),
+        shell: words.is_on("rd.shell", true),
+        retry: read_seconds(&words, "rd.retry", &mut notices).unwrap_or(Duration::from_secs(180)),
+        timeout: read_seconds(&words, "rd.timeout", &mut notices).filter(|t| !t.is_zero()),
+        blacklist: words
+            .all("modprobe.blacklist")
+            .flat_map(|w| {
+                w.text()
+                    .split(',')
+                    .map(|n| n.replace('-', "_"))
+                    .collect::<Vec<_>>()
+            })
+            .filter(|n| !n.is_empty())
+            .collect(),
+        notices: Vec::new(),
+        refusal,
+    };
+    if words.mode_is_rw() {
+        notices.push("rw: the medium stays read-only; the root overlay is writable anyway".into());
+    }
+    Request { notices, ..request }
+}
+
+/// The words, asked by the name in the table.
+struct Words<'a>(&'a [Said]);
+
+impl<'a> Words<'a> {
+    /// Every occurrence, in any spelling of the word.
+    fn all(&self, name: &'static str) -> impl Iterator<Item = &'a Said> {
+        self.0
+            .iter()
+            .filter(move |w| words::find(&w.key).is_some_and(|entry| entry.name == name))
+    }
+
+    /// The last one counts, as in dracut's getarg.
+    fn last(&self, name: &'static str) -> Option<&'a Said> {
+        self.all(name).last()
+    }
+
+    fn text(&self, name: &'static str) -> Option<String> {
+        self.last(name)
+            .filter(|w| w.value.is_some())
+            .map(Said::text)
+    }
+
+    /// dracut's getargbool: false only for the values `0`, `no`, `off`.
+    fn is_on(&self, name: &'static str, default: bool) -> bool {
+        match self.last(name) {
+            None => default,
+            Some(word) => !matches!(word.value.as_deref(), Some(b"0" | b"no" | b"off")),
+        }
+    }
+
+    /// The last of the bare words `ro` and `rw` counts.
+    fn mode_is_rw(&self) -> bool {
+        let last = self
+            .0
+            .iter()
+            .rfind(|w| w.value.is_none() && (w.key == b"ro" || w.key == b"rw"));
+        last.is_some_and(|w| w.key == b"rw")
+    }
+}
+
+/// Misspelt words of ours with their nearest match; known ones that do nothing yet.
+fn report_strangers(said: &[Said], notices: &mut Vec<String>) {
+    for word in said {
+        let key = String::from_utf8_lossy(&word.key);
+        match words::find(&word.key) {
+            Some(entry) if entry.support == Support::NotYet => {
+                notices.push(format!("{key}: understood, not acted on by this version"));
+            }
+            Some(_) => {}
+            None => match words::nearest(&key) {
+                Some((name, true)) => {
+                    notices.push(format!("{key}: unknown word, did you mean {name}?"));
+                }
+                Some((_, false)) => notices.push(format!("{key}: unknown word, ignored")),
+                None => {}
+            },
+        }
+    }
+}
+
+/// `root=`: with `live:` in front, or without it when `rd.live.image` is there.
+fn read_root(word: &Said, live: bool) -> (Option<DeviceSpec>, Option<String>) {
+    let value = word.value.as_deref().unwrap_or_default();
+    let shown = String::from_utf8_lossy(value);
+    let Some(device) = value.strip_prefix(b"live:").or(live.then_some(value)) else {
+        let why =
+            format!("root={shown} is no live medium: write root=live:…, or add rd.live.image");
+        return (None, Some(why));
+    };
+    match DeviceSpec::parse(device) {
+        Some(spec) => (Some(spec), None),
+        None if device.is_empty() => (None, Some("root= names no device".to_owned())),
+        None => {
+            let why = format!(
+                "root={shown}: not a form that is known here (LABEL=, CDLABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…)"
+            );
+            (None, Some(why))
+        }
+    }
+}
+
+/// A relative path on the medium, without slashes around; `..` is refused.
+fn read_path(
+    words: &Words<'_>,
+    name: &'static str,
+    default: &str,
+    notices: &mut Vec<String>,
+) -> String {
+    let Some(text) = words.text(name) else {
+        return default.to_owned();
+    };
+    let path = text.trim_matches('/');
+    if path.split('/').any(|part| part == "..") {
+        notices.push(format!(
+            "{name}={text}: `..` is not followed; {default} is used"
+        ));
+        return default.to_owned();
+    }
+    // `rd.live.dir=/` is the root of the medium; a file needs a name.
+    if path.is_empty() && name == "rd.live.squashimg" {
+        return default.to_owned();
+    }
+    path.to_owned()
+}
+
+fn read_seconds(
+    words: &Words<'_>,
+    name: &'static str,
+    notices: &mut Vec<String>,
+) -> Option<Duration> {
+    let text = words.text(name)?;
+    match text.parse::<u32>() {
+        Ok(n) => Some(Duration::from_secs(n.into())),
+        Err(_) => {
+            notices.push(format!("{name}={text}: not a number of seconds, ignored"));
+            None
+        }
+    }
+}
+
+/// `rd.overlay=tmpfs:…` before `rd.live.overlay.size=`, which is older.
+fn read_upper(words: &Words<'_>, notices: &mut Vec<String>) -> TmpfsSize {
+    let mut wanted = TmpfsSize::default();
+    if let Some(text) = words.text("rd.live.overlay.size") {
+        let mib = text.trim_end_matches(['m', 'M']);
+        if size::is_tmpfs_size(&format!("{mib}m")) {
+            wanted.size = format!("{mib}m");
+        } else {
+            notices.push(format!(
+                "rd.live.overlay.size={text}: not a number of MiB, ignored"
+            ));
+        }
+    }
+    let Some(word) = words.last("rd.overlay") else {
+        return wanted;
+    };
+    let text = word.text();
+    let key = String::from_utf8_lossy(&word.key);
+    let is_bool =
+        word.value.is_none() || matches!(&*text, "" | "0" | "1" | "no" | "off" | "yes" | "on");
+    if text == "tmpfs" || is_bool || text.eq_ignore_ascii_case("none") {
+        return wanted;
+    }
+    let Some(options) = text.strip_prefix("tmpfs:") else {
+        notices.push(format!(
+            "{key}={text}: saved changes are not acted on by this version; writes go to memory"
+        ));
+        return wanted;
+    };
+    let (wanted, refused) = size::parse_tmpfs_options(options);
+    for part in refused {
+        notices.push(format!(
+            "{key}: {part} is no option of the upper's tmpfs, ignored"
+        ));
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::said::split;
+    use crate::units::Label;
+
+    fn request(line: &str) -> Request {
+        decide_request(&split(line.as_bytes()))
+    }
+
+    fn label(text: &str) -> Option<DeviceSpec> {
+        Some(DeviceSpec::Label(Label::new(text)))
+    }
+
+    #[test]
+    fn root_is_read_with_and_without_live() {
+        assert_eq!(request("root=live:LABEL=X").medium, label("X"));
+        assert_eq!(request("root=LABEL=X rd.live.image").medium, label("X"));
+        assert_eq!(
+            request("\"root=live:CDLABEL=A B\" quiet").medium,
+            label("A B")
+        );
+        assert!(request("root=LABEL=X").refusal.is_some());
+        assert!(request("root=live:http://x/y").refusal.is_some());
+        assert!(request("root=").refusal.is_some());
+    }
+
+    #[test]
+    fn the_last_of_two_counts_in_either_spelling() {
+        let r = request("rd.live.dir=a live_dir=/b/ rd.shell=0 rd.shell");
+        assert_eq!(r.live_dir, "b");
+        assert!(r.shell);
+        assert!(!request("rd.shell rd.shell=off").shell);
+        assert!(request("rd.shell=false").shell);
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let r = request("");
+        assert_eq!(
+            (r.live_dir.as_str(), r.squashimg.as_str()),
+            ("LiveOS", "squashfs.img")
+        );
+        assert_eq!(r.retry, Duration::from_secs(180));
+        assert_eq!(r.timeout, None);
+        assert_eq!(r.upper, Upper::Tmpfs(TmpfsSize::default()));
+        assert!(r.shell && r.notices.is_empty() && r.refusal.is_none() && r.medium.is_none());
+    }
+
+    #[test]
+    fn the_upper_takes_old_and_new_sizes() {
+        let size = |line: &str| {
+            let Upper::Tmpfs(t) = request(line).upper;
+            t.to_string()
+        };
+        assert_eq!(size("rd.live.overlay.size=512"), "size=512m");
+        assert_eq!(
+            size("rd.overlay=tmpfs:size=1g,nr_inodes=5k"),
+            "size=1g,nr_inodes=5k"
+        );
+        assert_eq!(size("rd.live.overlay.size=512 rd.overlay=1"), "size=512m");
+        assert_eq!(size("rd.live.overlay.size=lots"), "size=50%");
+    }
+
+    #[test]
+    fn misspelt_and_idle_words_are_reported_and_nothing_else() {
+        let r =
+            request("rd.live.sqashimg=x rd.live.ram=1 rd.live.zzzzzzzzzz console=ttyS0 foo=bar");
+        assert_eq!(r.notices.len(), 3, "{:?}", r.notices);
+        assert!(r.notices[0].contains("did you mean rd.live.squashimg"));
+        assert!(r.notices[1].contains("understood, not acted on"));
+        assert!(r.notices[2].contains("unknown word"));
+    }
+
+    #[test]
+    fn a_path_does_not_leave_the_medium() {
+        let r = request("rd.live.dir=../../etc rd.live.squashimg=sub/x.img");
+        assert_eq!(r.live_dir, "LiveOS");
+        assert_eq!(r.squashimg, "sub/x.img");
+        assert_eq!(request("rd.live.dir=/").live_dir, "");
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_ignored_aloud() {
+        let r = request("rd.retry=soon rd.timeout=0");
+        assert_eq!((r.retry, r.timeout), (Duration::from_secs(180), None));
+        assert_eq!(r.notices.len(), 1);
+    }
+}

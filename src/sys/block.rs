@@ -1,0 +1,156 @@
+//! Block devices: what sysfs says of them, and their bytes.
+//!
+//! Contract: `Documentation/ABI/stable/sysfs-block`, `include/uapi/linux/fs.h`,
+//! `include/uapi/linux/cdrom.h`.
+
+use super::Error;
+use super::loopdev::errno;
+use crate::units::Sectors;
+use linux_raw_sys::ioctl::BLKROSET;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// What sysfs says of a device, without opening it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockFacts {
+    /// Kernel name: `sda1`, `sr0`.
+    pub name: String,
+    /// Length in 512-byte sectors; of an empty CD drive it means nothing.
+    pub size: Sectors,
+    /// Number in the partition table; none for a whole disk.
+    pub partition: Option<u32>,
+    /// The disk that this is a partition of.
+    pub parent: Option<String>,
+    /// The partitions of this disk, by name.
+    pub partitions: Vec<String>,
+    /// The `removable` attribute. Many sticks say 0.
+    pub removable: bool,
+    /// Write-protected.
+    pub read_only: bool,
+    /// A CD, DVD or BD drive.
+    pub optical: bool,
+    /// Vendor and model, as far as the device tells.
+    pub model: String,
+}
+
+/// The names below `/sys/class/block`, sorted.
+pub fn list(sys: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(sys.join("class/block")) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Reads the facts of `name`; none when it has gone.
+pub fn read_facts(sys: &Path, name: &str) -> Option<BlockFacts> {
+    let link = sys.join("class/block").join(name);
+    let dir = link.canonicalize().ok()?;
+    let text = |file: &str| {
+        let text = std::fs::read_to_string(dir.join(file)).ok()?;
+        Some(text.trim().to_owned())
+    };
+    let partition = text("partition").and_then(|t| t.parse().ok());
+    let parent = partition.and(dir.parent()?.file_name()?.to_str().map(str::to_owned));
+    let mut partitions: Vec<String> = std::fs::read_dir(&dir)
+        .ok()?
+        .flatten()
+        .filter(|e| e.path().join("partition").exists())
+        .filter_map(|e| e.file_name().into_string().ok())
+        .collect();
+    partitions.sort();
+    let model = [text("device/vendor"), text("device/model")];
+    let model: Vec<String> = model
+        .into_iter()
+        .flatten()
+        .filter(|t| !t.starts_with("0x"))
+        .collect();
+    Some(BlockFacts {
+        name: name.to_owned(),
+        size: Sectors(text("size").and_then(|t| t.parse().ok()).unwrap_or(0)),
+        partition,
+        parent,
+        partitions,
+        removable: text("removable").as_deref() == Some("1"),
+        read_only: text("ro").as_deref() == Some("1"),
+        optical: name.starts_with("sr"),
+        model: model.join(" "),
+    })
+}
+
+/// The node below `dev` of a kernel name; sysfs writes `/` as `!`.
+pub fn node(dev: &Path, name: &str) -> std::path::PathBuf {
+    dev.join(name.replace('!', "/"))
+}
+
+/// Opens a device for reading.
+pub fn open(node: &Path) -> Result<File, Error> {
+    File::open(node).map_err(|e| Error::io("opening", node.display(), &e))
+}
+
+/// Fills `buf` from `offset` of an open device; false when it ends before.
+pub fn read_exact_at(device: &File, offset: u64, buf: &mut [u8]) -> Result<bool, i32> {
+    match device.read_exact_at(buf, offset) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(e.raw_os_error().unwrap_or(libc::EIO)),
+    }
+}
+
+/// Length of an open device in bytes.
+pub fn length(device: &File) -> u64 {
+    use std::io::{Seek, SeekFrom};
+    let mut device = device;
+    device.seek(SeekFrom::End(0)).unwrap_or(0)
+}
+
+/// Makes an open device refuse writes, or take them again.
+pub fn set_read_only(device: &File, read_only: bool) -> Result<(), i32> {
+    let value = libc::c_int::from(read_only);
+    // SAFETY: BLKROSET reads one int at this address; the descriptor is open.
+    match unsafe { libc::ioctl(device.as_raw_fd(), BLKROSET as _, &value) } {
+        0 => Ok(()),
+        _ => Err(errno()),
+    }
+}
+
+/// Whether a disc lies in an optical drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disc {
+    /// It can be read.
+    Ready,
+    /// There is none, or the tray is open.
+    Absent,
+    /// The drive is still looking.
+    Settling,
+}
+
+/// `include/uapi/linux/cdrom.h`.
+const CDROM_DRIVE_STATUS: libc::c_ulong = 0x5326;
+const CDS_NO_INFO: libc::c_int = 0;
+const CDS_DRIVE_NOT_READY: libc::c_int = 3;
+const CDS_DISC_OK: libc::c_int = 4;
+
+/// Asks an optical drive for its disc. Opened O_NONBLOCK: a plain open would pull an open
+/// tray in, under the hand of the person who is about to put a disc there. The open makes
+/// the kernel read the size anew; no uevent tells of an inserted disc.
+pub fn disc(node: &Path) -> Result<Disc, Error> {
+    let device = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(node)
+        .map_err(|e| Error::io("opening", node.display(), &e))?;
+    // SAFETY: CDROM_DRIVE_STATUS takes a number (the current slot); the descriptor is open.
+    let status = unsafe { libc::ioctl(device.as_raw_fd(), CDROM_DRIVE_STATUS, libc::c_int::MAX) };
+    Ok(match status {
+        CDS_DISC_OK | CDS_NO_INFO => Disc::Ready,
+        CDS_DRIVE_NOT_READY => Disc::Settling,
+        _ => Disc::Absent,
+    })
+}

@@ -1,0 +1,100 @@
+//! Consoles: file descriptors 0 to 2, and every terminal that is a console.
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Gives the process file descriptors 0 to 2.
+///
+/// The kernel starts PID 1 without them when no console driver stands behind /dev/console
+/// (a wrong `console=` word). Then a file opened next becomes fd 0 and a `println!`
+/// overwrites it. Uses /dev/console, else /dev/null, else a null device made in `/`.
+pub fn ensure_standard_fds(dev: &Path) {
+    for path in [
+        dev.join("console"),
+        dev.join("null"),
+        PathBuf::from("/.liveroot-null"),
+    ] {
+        if path.ends_with(".liveroot-null") {
+            // Before devtmpfs is mounted there may be no device node at all.
+            let _ = mknod(
+                &path,
+                SFlag::S_IFCHR,
+                Mode::from_bits_truncate(0o600),
+                makedev(1, 3),
+            );
+        }
+        if fill_fds(&path) {
+            break;
+        }
+    }
+    let _ = std::fs::remove_file("/.liveroot-null");
+}
+
+/// Opens `path` until the descriptor is above 2; true when it could be opened.
+fn fill_fds(path: &Path) -> bool {
+    loop {
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let Ok(fd) = open(path, flags, Mode::empty()) else {
+            return false;
+        };
+        if fd.as_raw_fd() > 2 {
+            return true;
+        }
+        keep(fd);
+    }
+}
+
+/// Leaves a descriptor open across exec, for good.
+fn keep(fd: OwnedFd) {
+    let raw = std::os::fd::IntoRawFd::into_raw_fd(fd);
+    // SAFETY: `raw` was just given up by its owner and stays open for the whole process.
+    unsafe { libc::fcntl(raw, libc::F_SETFD, 0) };
+}
+
+/// Makes /dev/console of the new root fds 0 to 2 again, for the init that is executed next.
+pub fn reopen_console(dev: &Path) {
+    let Ok(console) = File::options()
+        .read(true)
+        .write(true)
+        .open(dev.join("console"))
+    else {
+        return;
+    };
+    for fd in 0..3 {
+        // SAFETY: dup2 of an open descriptor onto 0 to 2, which nothing in Rust owns.
+        unsafe { libc::dup2(console.as_raw_fd(), fd) };
+    }
+}
+
+/// The nodes of all active consoles (`/sys/class/tty/console/active`), /dev/console when
+/// that cannot be read.
+pub fn active(sys: &Path, dev: &Path) -> Vec<PathBuf> {
+    let listed = std::fs::read_to_string(sys.join("class/tty/console/active")).unwrap_or_default();
+    let mut nodes: Vec<PathBuf> = listed
+        .split_whitespace()
+        .map(|name| dev.join(name))
+        .collect();
+    if nodes.is_empty() {
+        nodes.push(dev.join("console"));
+    }
+    nodes
+}
+
+/// Writes `text` to each node; one that is stuck or gone is passed over (O_NONBLOCK).
+pub fn write_to(nodes: &[PathBuf], text: &str) {
+    for node in nodes {
+        let opened = File::options()
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(node);
+        if let Ok(mut tty) = opened {
+            // A console that refuses has no other way to be told; the others are written.
+            let _ = tty.write_all(text.replace('\n', "\r\n").as_bytes());
+        }
+    }
+}
