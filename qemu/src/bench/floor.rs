@@ -34,7 +34,7 @@ i=0; while [ ! -b NODE ] && [ $i -lt 300 ]; do $B usleep 20000; i=$((i+1)); done
 
 /// Each MODALIAS once, in as few calls as can be: modprobe reads its tables at each start.
 const LOAD_BY_ALIAS: &str = "$B modprobe -a loop squashfs overlay isofs
->/run/seen
+echo - >/run/seen
 i=0
 while [ ! -b NODE ] && [ $i -lt 300 ]; do
     $B find /sys/devices -name modalias -exec $B cat {} + | $B sort -u >/run/now

@@ -88,16 +88,26 @@ impl Guest {
     /// Waits until the serial line has said `marker` since the last one waited for.
     pub fn wait_for(&mut self, marker: &str, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
+        // What has been looked through is not looked through again, but for a marker's length.
+        let longest = HOPELESS
+            .iter()
+            .map(|word| word.len())
+            .max()
+            .unwrap_or(0)
+            .max(marker.len());
+        let mut from = self.seen;
         loop {
-            if let Some(at) = find(&self.heard[self.seen..], marker.as_bytes()) {
-                self.seen += at + marker.len();
+            if let Some(at) = find(&self.heard[from..], marker.as_bytes()) {
+                self.seen = from + at + marker.len();
                 return Ok(());
             }
-            for word in HOPELESS {
-                if find(&self.heard[self.seen..], word.as_bytes()).is_some() {
-                    fail!("waiting for {marker:?}, the serial line said {word:?}");
-                }
+            if let Some(word) = HOPELESS
+                .iter()
+                .find(|word| find(&self.heard[from..], word.as_bytes()).is_some())
+            {
+                fail!("waiting for {marker:?}, the serial line said {word:?}");
             }
+            from = self.heard.len().saturating_sub(longest).max(self.seen);
             match self.listen(deadline)? {
                 Heard::Something => {}
                 Heard::Nothing => fail!("{marker:?} did not come within {} s", within.as_secs()),

@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 /// A child that has not been waited for.
@@ -19,7 +20,13 @@ pub struct Process {
 impl Process {
     /// Starts `command`, its standard input and output being the other end of the returned
     /// socket. The socket closes when the process ends, however it ends.
+    /// It dies with the thread that starts it, lest an interrupted run leave guests behind.
+    #[allow(unsafe_code)]
     pub fn start(command: &mut Command, stderr: File) -> Result<(Process, UnixStream)> {
+        // SAFETY: between fork and exec only prctl(2) is called, which allocates nothing.
+        unsafe {
+            command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?));
+        }
         let (ours, theirs) = UnixStream::pair()?;
         let theirs_again = theirs.try_clone()?;
         let child = command
