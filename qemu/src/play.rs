@@ -72,7 +72,11 @@ fn prepare_media(world: &World, scenario: &Scenario) -> Result<BTreeMap<String, 
             // All speak on the serial line, and a panic ends the machine.
             let append = format!("console=ttyS0 panic=-1 {}", content.append);
             let order = Order {
-                name: &format!("marker-{}", scenario.kernel),
+                name: &format!(
+                    "marker-{}-{}",
+                    scenario.kernel,
+                    content.label.replace([' ', '#', '/'], "_")
+                ),
                 label: &content.label,
                 append: append.trim(),
             };
@@ -128,9 +132,8 @@ fn direct(world: &World, scenario: &Scenario, media: &BTreeMap<String, Medium>) 
     let leave_out = |word: &&str| {
         word.starts_with("console=") || scenario.without.iter().any(|p| glob::fits(p, word))
     };
-    let baked: Vec<&str> = live
-        .words
-        .split_whitespace()
+    let baked: Vec<&str> = words_of(&live.words)
+        .into_iter()
         .filter(|word| !leave_out(word))
         .collect();
     let words = format!(
@@ -144,6 +147,16 @@ fn direct(world: &World, scenario: &Scenario, media: &BTreeMap<String, Medium>) 
         initrd: live.initrd.clone(),
         words: words.trim().to_owned(),
     })
+}
+
+/// The words of a command line; blanks in double quotes part none.
+fn words_of(line: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let part = |c: char| {
+        quoted ^= c == '"';
+        c == ' ' && !quoted
+    };
+    line.split(part).filter(|word| !word.is_empty()).collect()
 }
 
 /// CPU seconds of the whole run.
@@ -203,6 +216,14 @@ fn check(scenario: &Scenario, heard: &str, report: Option<&Value>) -> Result<()>
         .filter_map(|line| line.strip_prefix("@@LR "))
         .collect();
     let mut broken = Vec::new();
+    for word in ["Kernel panic", "Oops:", "BUG:"] {
+        broken.extend(
+            lines
+                .iter()
+                .filter(|line| line.contains(word))
+                .map(|line| (*line).to_owned()),
+        );
+    }
     let mut hold = |what: &str, patterns: &[String], texts: &[&str], wanted: bool| {
         for pattern in patterns {
             if texts.iter().any(|text| glob::fits(pattern, text)) != wanted {
@@ -281,6 +302,14 @@ fn check_untouched(
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_quoted_word_stays_whole() {
+        assert_eq!(
+            words_of("\"root=live:LABEL=A B\"  quiet"),
+            ["\"root=live:LABEL=A B\"", "quiet"]
+        );
+    }
 
     #[test]
     fn report_values_are_found_by_path() {

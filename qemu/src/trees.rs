@@ -22,7 +22,7 @@ pub const MARKER_INIT: &str = include_str!("../guest/marker-init");
 
 /// Module directories that no boot medium needs: the image is packed at each change of
 /// liveroot, and they are nine tenths of it.
-const PRUNED: [&str; 24] = [
+const PRUNED: [&str; 42] = [
     "sound",
     "net",
     "drivers/gpu",
@@ -46,7 +46,25 @@ const PRUNED: [&str; 24] = [
     "drivers/usb/serial",
     "drivers/usb/gadget",
     "drivers/accel",
+    "drivers/scsi/aacraid",
+    "drivers/scsi/bfa",
+    "drivers/scsi/bnx2fc",
+    "drivers/scsi/bnx2i",
+    "drivers/scsi/elx",
+    "drivers/scsi/lpfc",
+    "drivers/scsi/mpi3mr",
+    "drivers/scsi/mpt3sas",
+    "drivers/scsi/pm8001",
+    "drivers/scsi/qla2xxx",
+    "drivers/scsi/qla4xxx",
+    "fs/afs",
+    "fs/ceph",
+    "fs/gfs2",
+    "fs/jfs",
+    "fs/nfs",
+    "fs/nfsd",
     "fs/ocfs2",
+    "fs/smb",
 ];
 
 /// A tree and the name of what it was made from.
