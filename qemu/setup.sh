@@ -1,0 +1,80 @@
+# shellcheck shell=sh
+# Sourced by demo, test and bench: brings a Debian machine that has only Rust and git
+# to where the runner runs, says what it installs and why, and builds the runner.
+
+# One package a line, then what it is for.
+needed='qemu-system-x86 the machine under test
+ovmf its UEFI firmware
+seabios its BIOS
+mmdebstrap makes the Debian tree
+squashfs-tools the image (mksquashfs)
+xorriso the ISO
+dosfstools the EFI partition (mkfs.fat)
+mtools files in the EFI partition
+binutils the unified kernel image (objcopy), and the linker
+gcc compiles the C library for zstd that liveroot links
+libc6-dev the static C library
+systemd-boot-efi menu and kernel stub for UEFI
+busybox-static user space of the test guests
+cpio initramfs of the bench floor
+zstd compressed kernels and the bench floor
+xz-utils compressed kernels
+kmod module dependencies of the test trees
+debian-archive-keyring checks what is downloaded
+shellcheck lints of shell scripts'
+
+say() { printf 'qemu: %s\n' "$*" >&2; }
+
+install_missing() {
+    missing=''
+    while read -r package why; do
+        [ -n "$package" ] || continue
+        state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=''
+        [ "$state" = installed ] && continue
+        say "installing $package: $why"
+        missing="$missing $package"
+    done <<LIST
+$needed
+LIST
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" -ne 0 ]; then
+        say "these packages are missing and installing them needs root:$missing"
+        exit 1
+    fi
+    # A qemu-utils from backports breaks Debian's own qemu-system-common; it is not named
+    # here, for apt then gives up, and apt removes it by itself.
+    state=$(dpkg-query -W -f '${db:Status-Status} ${Version}' qemu-utils 2>/dev/null) || state=''
+    case $state in
+    installed*) say "qemu-utils is installed (${state#installed }); where it does not fit Debian's QEMU, apt removes it" ;;
+    esac
+    export DEBIAN_FRONTEND=noninteractive
+    log=$(mktemp)
+    # shellcheck disable=SC2086 # a list of names
+    if ! { apt-get update && apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        say "apt could not install them; its words are above, all of them in $log"
+        exit 1
+    fi
+    rm -f "$log"
+}
+
+build_runner() {
+    command -v cargo >/dev/null 2>&1 || PATH=$PATH:$HOME/.cargo/bin
+    if ! command -v cargo >/dev/null 2>&1; then
+        say 'cargo is not here: install Rust from https://rustup.rs'
+        exit 1
+    fi
+    export PATH
+    # Flags in the environment would replace those of .cargo/config.toml and the programs
+    # would come out dynamic.
+    unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
+    cargo build --quiet --manifest-path "$root/Cargo.toml" -p liveroot-qemu
+}
+
+# enter COMMAND [ARGUMENTS]: becomes the runner.
+enter() {
+    install_missing
+    build_runner
+    target=${CARGO_TARGET_DIR:-$root/target}
+    exec "$target/x86_64-unknown-linux-gnu/debug/liveroot-qemu" --source "$root" "$@"
+}
