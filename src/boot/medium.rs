@@ -17,9 +17,12 @@ use crate::sys::uevent::{Received, Uevent, UeventSocket};
 use crate::sys::{block, clock, power};
 use crate::units::Label;
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
+
+/// How long an insertion that does not end keeps the page away.
+const DRIVERS: Duration = Duration::from_secs(15);
 
 /// What threads tell the one that owns the search.
 enum Message {
@@ -170,19 +173,14 @@ impl Hunt<'_> {
     }
 
     fn run(&mut self, receiver: &Receiver<Message>) -> Result<String, Failure> {
-        let mut pending = 0;
+        let mut loading_since = None;
         loop {
             let now = clock::since_boot();
             let deadline = self.search.next_deadline(now);
             let wait = deadline.saturating_sub(now).max(Duration::from_millis(1));
             let event = match receiver.recv_timeout(wait) {
                 Ok(message) => self.receive(message),
-                // Drivers that still go in are a reason to wait, as events are.
-                Err(RecvTimeoutError::Timeout) if self.loader.pending() > 0 && pending < 60 => {
-                    pending += 1;
-                    Some(Event::Activity)
-                }
-                Err(_) => Some(Event::Tick),
+                Err(_) => Some(self.tick(&mut loading_since)),
             };
             let Some(event) = event else { continue };
             let now = clock::since_boot();
@@ -199,6 +197,22 @@ impl Hunt<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// Time passed. Drivers that still go in are a reason to wait, as events are; one that
+    /// hangs is so for [`DRIVERS`] only.
+    fn tick(&self, loading_since: &mut Option<Duration>) -> Event {
+        let now = clock::since_boot();
+        if self.loader.pending() == 0 {
+            *loading_since = None;
+            return Event::Tick;
+        }
+        let since = *loading_since.get_or_insert(now);
+        if now < since + DRIVERS {
+            Event::Activity
+        } else {
+            Event::Tick
         }
     }
 

@@ -50,8 +50,11 @@ pub struct ModuleIndex {
     /// read before the first driver goes in: each allocation would be felt.
     text: String,
     /// Patterns by what stands before their first colon (`pci`), nothing for `fs-ext4`.
-    buckets: Vec<(String, Vec<(Range<usize>, ModuleId)>)>,
+    buckets: Vec<(String, Vec<Alias>)>,
 }
+
+/// A pattern, by its place in the text, and whose it is.
+type Alias = (Range<usize>, ModuleId);
 
 impl ModuleIndex {
     /// Reads the three files. Lines that make no sense are passed over, names that are not
