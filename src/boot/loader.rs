@@ -5,17 +5,23 @@
 
 use super::machine::Machine;
 use super::report::{ModuleRecord, Report, micros};
-use crate::plan::modules::{ModuleId, ModuleIndex, Urgency, decide_parameters};
+use crate::plan::modules::{ModuleId, ModuleIndex, Rank, decide_parameters};
 use crate::sys::module::{Inserted, insert_file, insert_image};
-use crate::sys::{Error, clock};
-use std::collections::{HashMap, VecDeque};
+use crate::sys::{Error, clock, process};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-/// Threads that insert: insertions sleep (a controller's reset), so there are more of them
-/// than CPUs on a small machine.
+/// Threads that insert, at most; one a CPU.
 const WORKERS: usize = 4;
+
+/// Scheduling priority of the workers: a thread that has found the medium goes before them.
+const WORKER_NICE: i32 = 10;
+
+/// One more worker takes over when an insertion sleeps in its driver for longer than this.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// The loader; cheap to clone, all clones are one.
 #[derive(Clone, Debug)]
@@ -33,11 +39,15 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<ModuleId>,
+    /// By rank, then by the order of asking.
+    queue: BTreeSet<(Rank, usize, ModuleId)>,
+    asked: usize,
     deferred: Vec<ModuleId>,
+    stopped: bool,
     stages: HashMap<ModuleId, Stage>,
     records: Vec<ModuleRecord>,
-    busy: usize,
+    /// When each insertion began that goes on.
+    busy: Vec<(thread::ThreadId, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +77,7 @@ impl Loader {
         let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default();
         let index = ModuleIndex::parse(
             &read("modules.dep"),
-            &read("modules.alias"),
+            read("modules.alias"),
             &read("modules.softdep"),
         );
         if index.is_empty() && !dir.exists() {
@@ -83,9 +93,15 @@ impl Loader {
             state: Mutex::default(),
             changed: Condvar::new(),
         }));
-        for _ in 0..WORKERS {
+        let (_, cpus) = crate::sys::power::memory_and_cpus();
+        let workers = cpus.clamp(1, WORKERS);
+        for number in 0..=workers {
             let worker = loader.clone();
-            if let Err(e) = thread::Builder::new().spawn(move || worker.work()) {
+            let work = move || match number == workers {
+                false => worker.work(Duration::ZERO),
+                true => worker.work(STUCK),
+            };
+            if let Err(e) = thread::Builder::new().spawn(work) {
                 report.warn(format!("starting a thread for modules: {e}"));
             }
         }
@@ -95,27 +111,50 @@ impl Loader {
     /// Queues the modules for a device that is there. Those that only serve people are kept
     /// for [`Loader::load_for_page`].
     pub fn want(&self, alias: &str) {
+        self.queue(alias, None);
+    }
+
+    /// Queues what will be asked for when a disk appears, behind all else.
+    pub fn want_ahead(&self, alias: &str) {
+        self.queue(alias, Some(Rank::Ahead));
+    }
+
+    fn queue(&self, alias: &str, rank: Option<Rank>) {
         for id in self.0.index.find(alias) {
             let name = self.0.index.get(id).map_or("", |m| m.name.as_str());
             if self.0.blacklist.iter().any(|b| b == name) {
                 continue;
             }
             let mut state = self.0.lock();
-            match self.0.index.urgency(id) {
-                Urgency::Medium if state.stages.contains_key(&id) => {}
-                Urgency::Medium => state.queue.push_back(id),
-                Urgency::Page => state.deferred.push(id),
+            match rank.unwrap_or_else(|| self.0.index.rank(id, alias)) {
+                Rank::Page => state.deferred.push(id),
+                rank => state.ask(rank, id),
             }
             drop(state);
             self.0.changed.notify_all();
         }
     }
 
+    /// The medium is found: what is not being loaded now is the live system's to load.
+    pub fn stop(&self) {
+        let mut state = self.0.lock();
+        state.stopped = true;
+        state.queue.clear();
+    }
+
+    /// Whether a device on this bus of sysfs can call for any module here.
+    pub fn serves_bus(&self, bus: &str) -> bool {
+        // Devices described by ACPI sit on the platform bus and have its aliases.
+        bus == "platform" || self.0.index.knows_bus(bus)
+    }
+
     /// Keyboards and screens, now that somebody looks.
     pub fn load_for_page(&self) {
         let mut state = self.0.lock();
         let deferred = std::mem::take(&mut state.deferred);
-        state.queue.extend(deferred);
+        deferred
+            .into_iter()
+            .for_each(|id| state.ask(Rank::Page, id));
         drop(state);
         self.0.changed.notify_all();
     }
@@ -131,7 +170,7 @@ impl Loader {
     /// How many modules are being loaded or wait for it.
     pub fn pending(&self) -> usize {
         let state = self.0.lock();
-        state.queue.len() + state.busy
+        state.queue.len() + state.busy.len()
     }
 
     /// What was loaded so far, for the report.
@@ -139,19 +178,39 @@ impl Loader {
         self.0.lock().records.clone()
     }
 
-    fn work(&self) {
+    /// A worker's life. `patience` is how long the others must have been at one insertion
+    /// before this one takes another: zero for all but the spare.
+    fn work(&self, patience: Duration) {
+        process::set_thread_nice(WORKER_NICE);
+        let mut state = self.0.lock();
         loop {
-            let mut state = self.0.lock();
-            while state.queue.is_empty() {
-                state = self.0.wait(state);
-            }
-            if let Some(id) = state.queue.pop_front() {
-                state.busy += 1;
-                drop(state);
-                self.load(id);
-                self.0.lock().busy -= 1;
+            let now = clock::since_boot();
+            let latest = state.busy.iter().map(|(_, since)| *since + patience).max();
+            match latest {
+                _ if state.queue.is_empty() => state = self.0.wait(state),
+                Some(at) if !patience.is_zero() && at > now => {
+                    state = self.0.wait_until(state, at - now);
+                }
+                None if !patience.is_zero() => state = self.0.wait(state),
+                _ => state = self.load_next(state, now),
             }
         }
+    }
+
+    fn load_next<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        now: Duration,
+    ) -> MutexGuard<'a, State> {
+        let me = thread::current().id();
+        if let Some((_, _, id)) = state.queue.pop_first() {
+            state.busy.push((me, now));
+            drop(state);
+            self.load(id);
+            state = self.0.lock();
+            state.busy.retain(|(worker, _)| *worker != me);
+        }
+        state
     }
 
     fn load(&self, id: ModuleId) {
@@ -181,6 +240,16 @@ impl Loader {
     }
 }
 
+impl State {
+    /// A module that is in, or on its way, is not asked for again.
+    fn ask(&mut self, rank: Rank, id: ModuleId) {
+        if !self.stopped && !self.stages.contains_key(&id) {
+            self.asked += 1;
+            self.queue.insert((rank, self.asked, id));
+        }
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -190,6 +259,17 @@ impl Shared {
         self.changed
             .wait(state)
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_until<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        limit: Duration,
+    ) -> MutexGuard<'a, State> {
+        self.changed
+            .wait_timeout(state, limit)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
     }
 
     fn insert(&self, id: ModuleId) -> Option<ModuleRecord> {

@@ -17,9 +17,12 @@ use crate::sys::uevent::{Received, Uevent, UeventSocket};
 use crate::sys::{block, clock, power};
 use crate::units::Label;
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
+
+/// How long an insertion that does not end keeps the page away.
+const DRIVERS: Duration = Duration::from_secs(15);
 
 /// What threads tell the one that owns the search.
 enum Message {
@@ -91,6 +94,7 @@ pub fn find(
     hunt.listen(report);
     hunt.walk();
     let name = hunt.run(&receiver);
+    loader.stop();
     report.candidates = hunt
         .search
         .candidates()
@@ -150,12 +154,14 @@ impl Hunt<'_> {
     /// What is there already: devices that want a driver, then block devices. File systems
     /// and what stacks them are loaded while slow buses come up.
     fn walk(&mut self) {
-        for alias in modaliases(self.machine) {
+        for alias in modaliases(self.machine, self.loader) {
             self.loader.want(&alias);
         }
         for name in ["loop", "fs-squashfs", "fs-overlay", "fs-iso9660"] {
             self.loader.want(name);
         }
+        // A stick is a SCSI disk one second after its driver went in.
+        self.loader.want_ahead("scsi:t-0x00");
         for name in block::list(&self.machine.sys) {
             let _ = self.sender.send(Message::Uevent(Uevent {
                 action: "add".into(),
@@ -167,19 +173,14 @@ impl Hunt<'_> {
     }
 
     fn run(&mut self, receiver: &Receiver<Message>) -> Result<String, Failure> {
-        let mut pending = 0;
+        let mut loading_since = None;
         loop {
             let now = clock::since_boot();
             let deadline = self.search.next_deadline(now);
             let wait = deadline.saturating_sub(now).max(Duration::from_millis(1));
             let event = match receiver.recv_timeout(wait) {
                 Ok(message) => self.receive(message),
-                // Drivers that still go in are a reason to wait, as events are.
-                Err(RecvTimeoutError::Timeout) if self.loader.pending() > 0 && pending < 60 => {
-                    pending += 1;
-                    Some(Event::Activity)
-                }
-                Err(_) => Some(Event::Tick),
+                Err(_) => Some(self.tick(&mut loading_since)),
             };
             let Some(event) = event else { continue };
             let now = clock::since_boot();
@@ -196,6 +197,22 @@ impl Hunt<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// Time passed. Drivers that still go in are a reason to wait, as events are; one that
+    /// hangs is so for [`DRIVERS`] only.
+    fn tick(&self, loading_since: &mut Option<Duration>) -> Event {
+        let now = clock::since_boot();
+        if self.loader.pending() == 0 {
+            *loading_since = None;
+            return Event::Tick;
+        }
+        let since = *loading_since.get_or_insert(now);
+        if now < since + DRIVERS {
+            Event::Activity
+        } else {
+            Event::Tick
         }
     }
 
@@ -309,9 +326,9 @@ fn listen(socket: &UeventSocket, sender: &Sender<Message>) {
     }
 }
 
-/// Every MODALIAS below /sys/bus. CPU features are left out: what they call for is
-/// cryptography that nobody asked for yet.
-fn modaliases(machine: &Machine) -> Vec<String> {
+/// Every MODALIAS on the buses that modules of the initramfs serve. CPU features are left
+/// out: what they call for is cryptography that nobody asked for yet.
+fn modaliases(machine: &Machine, loader: &Loader) -> Vec<String> {
     let below = |dir: std::path::PathBuf| {
         std::fs::read_dir(dir)
             .into_iter()
@@ -319,8 +336,12 @@ fn modaliases(machine: &Machine) -> Vec<String> {
             .flatten()
             .map(|e| e.path())
     };
+    let served = |bus: &std::path::PathBuf| {
+        let name = bus.file_name().unwrap_or_default().to_string_lossy();
+        name != "cpu" && loader.serves_bus(&name)
+    };
     let mut found = Vec::new();
-    for bus in below(machine.sys.join("bus")).filter(|b| !b.ends_with("cpu")) {
+    for bus in below(machine.sys.join("bus")).filter(served) {
         for device in below(bus.join("devices")) {
             if let Ok(alias) = std::fs::read_to_string(device.join("modalias")) {
                 found.push(alias.trim().to_owned());

@@ -83,7 +83,7 @@ fn tell(
     let manifest = gather::manifest(machine, report);
     let wanted = medium::decide_wanted(request, manifest.as_ref())?;
     log::info!(
-        "liveroot {}: looking for {}",
+        "version {}, looking for {}",
         layout::VERSION,
         medium::describe(&wanted)
     );

@@ -17,15 +17,24 @@ pub fn read_agent(named: Option<&Path>) -> Result<Vec<u8>> {
         None => find()?,
     };
     let bytes = std::fs::read(&file).map_err(|cause| {
-        Error::input(file.display(), format!("the agent cannot be read: {cause}"), "name it with --agent")
+        Error::input(
+            file.display(),
+            format!("the agent cannot be read: {cause}"),
+            "name it with --agent",
+        )
     })?;
     check(&file, &bytes)?;
     Ok(bytes)
 }
 
 fn find() -> Result<PathBuf> {
-    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(NAME)));
-    let places: Vec<PathBuf> = beside.into_iter().chain([PathBuf::from(INSTALLED)]).collect();
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.parent()?.join(NAME)));
+    let places: Vec<PathBuf> = beside
+        .into_iter()
+        .chain([PathBuf::from(INSTALLED)])
+        .collect();
     if let Some(file) = places.iter().find(|file| file.is_file()) {
         return Ok(file.clone());
     }
@@ -43,7 +52,10 @@ fn check(file: &Path, bytes: &[u8]) -> Result<()> {
         .and_then(|elf| Ok((elf.machine()?, elf.is_program()?, elf.has_interpreter()?)));
     match facts {
         Err(bad @ (BadElf::NotElf | BadElf::OtherClass | BadElf::Cut)) => {
-            return refuse(format!("{bad}, so no agent"), "name liveroot-init with --agent");
+            return refuse(
+                format!("{bad}, so no agent"),
+                "name liveroot-init with --agent",
+            );
         }
         Ok((EM_X86_64, true, false)) => {}
         Ok((EM_X86_64, true, true)) => {
@@ -53,16 +65,23 @@ fn check(file: &Path, bytes: &[u8]) -> Result<()> {
             );
         }
         Ok(_) => {
-            return refuse("it is no program for x86-64".into(), "name liveroot-init with --agent");
+            return refuse(
+                "it is no program for x86-64".into(),
+                "name liveroot-init with --agent",
+            );
         }
     }
     match versions(bytes) {
         found if found.iter().any(|v| v == VERSION) => Ok(()),
-        found if found.is_empty() => {
-            refuse("it is no liveroot agent".into(), "name liveroot-init with --agent")
-        }
+        found if found.is_empty() => refuse(
+            "it is no liveroot agent".into(),
+            "name liveroot-init with --agent",
+        ),
         found => refuse(
-            format!("it is of version {}, and this is liveroot {VERSION}", found.join(", ")),
+            format!(
+                "it is of version {}, and this is liveroot {VERSION}",
+                found.join(", ")
+            ),
             "use the agent that was built with this liveroot",
         ),
     }
@@ -77,7 +96,10 @@ fn versions(bytes: &[u8]) -> Vec<String> {
     while let Some(at) = find_bytes(rest, prefix) {
         rest = &rest[at + prefix.len()..];
         let text = rest.get(..33.min(rest.len())).unwrap_or_default();
-        let version = text.split(|b| *b == b'\n').next().filter(|v| v.len() < text.len());
+        let version = text
+            .split(|b| *b == b'\n')
+            .next()
+            .filter(|v| v.len() < text.len());
         let version = version.filter(|v| !v.is_empty() && v.iter().all(u8::is_ascii_graphic));
         found.extend(version.map(|v| String::from_utf8_lossy(v).into_owned()));
     }
@@ -112,7 +134,9 @@ mod tests {
     }
 
     fn why(bytes: &[u8]) -> String {
-        check(Path::new("/some/agent"), bytes).unwrap_err().to_string()
+        check(Path::new("/some/agent"), bytes)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -130,7 +154,10 @@ mod tests {
         let mut bytes = vec![0; 64];
         bytes.extend_from_slice(format!("x{AGENT_MARK_PREFIX}0.0.9\n").as_bytes());
         assert_eq!(versions(&bytes), ["0.0.9"]);
-        assert_eq!(versions(format!("{AGENT_MARK_PREFIX}{AGENT_MARK_PREFIX}1.2\n").as_bytes()), ["1.2"]);
+        assert_eq!(
+            versions(format!("{AGENT_MARK_PREFIX}{AGENT_MARK_PREFIX}1.2\n").as_bytes()),
+            ["1.2"]
+        );
         assert!(versions(AGENT_MARK_PREFIX.as_bytes()).is_empty());
     }
 

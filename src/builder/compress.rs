@@ -27,11 +27,14 @@ pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// A file's name without the suffix of its compression, and its contents.
-pub fn unpack<'a>(name: &'a str, bytes: Vec<u8>) -> Result<(&'a str, Vec<u8>), String> {
+pub fn unpack(name: &str, bytes: Vec<u8>) -> Result<(&str, Vec<u8>), String> {
     match name.rsplit_once('.') {
         Some((base, "xz")) => Ok((base, unpack_xz(&bytes)?)),
         Some((base, "zst")) => Ok((base, unpack_zstd(&bytes)?)),
-        Some((base, "gz")) => Ok((base, read_all(flate2::read::MultiGzDecoder::new(&bytes[..]))?)),
+        Some((base, "gz")) => Ok((
+            base,
+            read_all(flate2::read::MultiGzDecoder::new(&bytes[..]))?,
+        )),
         _ => Ok((name, bytes)),
     }
 }
@@ -76,16 +79,23 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        (0..400_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect()
+        (0..400_000u32)
+            .flat_map(|n| (n / 7).to_le_bytes())
+            .collect()
     }
 
     #[test]
     fn each_compression_of_a_tree_is_undone() {
         let mut xz = Vec::new();
-        liblzma::read::XzEncoder::new(&sample()[..], 1).read_to_end(&mut xz).unwrap();
-        for (name, packed) in
-            [("x.ko.zst", zstd(&sample()).unwrap()), ("x.ko.gz", gzip(&sample()).unwrap()), ("x.ko.xz", xz), ("x.ko", sample())]
-        {
+        liblzma::read::XzEncoder::new(&sample()[..], 1)
+            .read_to_end(&mut xz)
+            .unwrap();
+        for (name, packed) in [
+            ("x.ko.zst", zstd(&sample()).unwrap()),
+            ("x.ko.gz", gzip(&sample()).unwrap()),
+            ("x.ko.xz", xz),
+            ("x.ko", sample()),
+        ] {
             let (base, bytes) = unpack(name, packed).unwrap();
             assert_eq!(base, "x.ko");
             assert_eq!(bytes, sample(), "{name}");
@@ -103,6 +113,9 @@ mod tests {
     #[test]
     fn frames_say_how_long_their_content_is() {
         let packed = zstd(&sample()).unwrap();
-        assert_eq!(zstd_safe::get_frame_content_size(&packed).unwrap(), Some(sample().len() as u64));
+        assert_eq!(
+            zstd_safe::get_frame_content_size(&packed).unwrap(),
+            Some(sample().len() as u64)
+        );
     }
 }

@@ -27,17 +27,23 @@ enum Pick {
 }
 use Pick::{Folder, Name};
 
-/// Whether a kernel without it can boot a live system at all.
+/// How much a rule's modules are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
+    /// No live system boots without.
     Essential,
     Wanted,
+    /// Wanted unless it drags in a whole subsystem, see [`TOO_DEAR`].
+    Cheap,
+    /// The same, and worth nothing unless I2C keyboards came in before.
+    I2cKeyboard,
     OnlyAll,
 }
-use Need::{Essential, OnlyAll, Wanted};
+use Need::{Cheap, Essential, I2cKeyboard, OnlyAll, Wanted};
 
 /// The table. Device ids are from the buses' own registries; a class code
 /// (`bc…sc…`) stands wherever the driver binds by class.
+#[rustfmt::skip]
 const RULES: &[(Need, Pick, &str)] = &[
     // What every live boot stacks.
     (Essential, Name("devname:loop-control"), "the payload is a file"),
@@ -109,14 +115,14 @@ const RULES: &[(Need, Pick, &str)] = &[
     // Keyboard and screen, for the failure page and the shell.
     (Wanted, Name("hid:b0003g0001v00000000p00000000"), "USB keyboards"),
     (Wanted, Name("usb:v0000p0000d0000dc00dsc00dp00ic03isc01ip01in00"), "USB keyboards"),
-    (Wanted, Folder("drivers/hid", &["hid:b0003"]), "keyboards that hid-generic leaves to their vendors' drivers"),
+    (Cheap, Folder("drivers/hid", &["hid:b0003"]), "keyboards that hid-generic leaves to their vendors' drivers"),
     (Wanted, Folder("drivers/input/serio", &["pnp:", "acpi", "platform:i8042"]), "PS/2 keyboards"),
     (Wanted, Name("serio:ty06pr00id00ex00"), "PS/2 keyboards"),
-    (Wanted, Name("acpi:PNP0C50:"), "keyboards of laptops on I2C"),
-    (Wanted, Folder("drivers/i2c/busses", &["acpi", "platform:i2c_designware"]), "their bus"),
-    (Wanted, Folder("drivers/mfd", &["pci:v00008086"]), "their bus on Intel"),
-    (Wanted, Folder("drivers/pinctrl", &["acpi"]), "their interrupts"),
-    (Wanted, Name("acpi:APP000D:"), "keyboards of MacBooks on SPI"),
+    (Cheap, Name("acpi:APP000D:"), "keyboards of MacBooks on SPI"),
+    (Cheap, Name(I2C_HID), "keyboards of some laptops"),
+    (I2cKeyboard, Folder("drivers/i2c/busses", &["acpi", "platform:i2c_designware"]), "their bus"),
+    (I2cKeyboard, Folder("drivers/mfd", &["pci:v00008086"]), "their bus on Intel"),
+    (I2cKeyboard, Folder("drivers/pinctrl", &["acpi"]), "their interrupts"),
     (Wanted, Name("platform:simple-framebuffer"), "the screen that firmware set up"),
     (Wanted, Name("platform:efi-framebuffer"), "the screen that firmware set up"),
     (Wanted, Name("platform:vesa-framebuffer"), "the screen that firmware set up"),
@@ -131,60 +137,101 @@ const RULES: &[(Need, Pick, &str)] = &[
     (OnlyAll, Folder("drivers/ata", &[]), "PCMCIA"),
 ];
 
-/// What a module below these folders drives is no keyboard: HID drivers that need them
-/// are for sensors, sound, displays and adapters.
-const NO_KEYBOARD: [&str; 5] =
-    ["kernel/drivers/iio/", "kernel/drivers/media/", "kernel/drivers/hwmon/", "kernel/drivers/gpio/", "kernel/sound/"];
+/// The ACPI name of HID over I2C.
+const I2C_HID: &str = "acpi:PNP0C50:";
+
+/// Folders that no keyboard is worth: a HID driver that needs one is for a sensor, a
+/// display, a touchpad or an adapter, or costs more than all others together (i2c-hid needs
+/// all of DRM since 6.12).
+const TOO_DEAR: [&str; 7] = [
+    "kernel/drivers/gpu/",
+    "kernel/drivers/iio/",
+    "kernel/drivers/media/",
+    "kernel/drivers/hwmon/",
+    "kernel/drivers/gpio/",
+    "kernel/drivers/input/rmi4/",
+    "kernel/sound/",
+];
+/// The largest HID driver is for pens only.
+const PENS: &str = "wacom";
 
 /// The chosen modules' names with all they depend on, softly and weakly too.
 pub fn choose(index: &ModuleIndex, scope: Scope, release: &str) -> Result<BTreeSet<String>> {
     let mut chosen = BTreeSet::new();
     for (need, pick, why) in RULES {
-        if *need == OnlyAll && scope == Scope::Boot {
+        let skipped = match need {
+            OnlyAll => scope == Scope::Boot,
+            I2cKeyboard => !has_i2c_keyboards(index, &chosen),
+            Essential | Wanted | Cheap => false,
+        };
+        if skipped {
             continue;
         }
-        match pick {
-            Folder(folder, buses) => chosen.extend(in_folder(index, folder, buses)),
+        let mut picked = match pick {
+            Folder(folder, buses) => in_folder(index, folder, buses),
             Name(name) => match index.resolve(name) {
-                Resolved::Modules(names) => chosen.extend(names),
-                Resolved::Builtin => {}
-                Resolved::Nothing if *need == Essential => {
-                    return Err(Error::input(
-                        format!("kernel {release}"),
-                        format!("it has no {name} ({why}), neither built in nor as a module"),
-                        "use a kernel with loop devices, squashfs, overlayfs and ISO 9660, as all distributions' have",
-                    ));
-                }
-                Resolved::Nothing => {}
+                Resolved::Modules(names) => names,
+                Resolved::Nothing if *need == Essential => return Err(lacks(release, name, why)),
+                Resolved::Builtin | Resolved::Nothing => Vec::new(),
             },
+        };
+        if matches!(need, Cheap | I2cKeyboard) && scope == Scope::Boot {
+            picked.retain(|name| is_cheap(index, name));
         }
+        chosen.extend(picked);
     }
     Ok(with_dependencies(index, chosen))
 }
 
-fn in_folder<'a>(
-    index: &'a ModuleIndex,
-    folder: &'a str,
-    buses: &'a [&'a str],
-) -> impl Iterator<Item = String> + 'a {
+fn lacks(release: &str, name: &str, why: &str) -> Error {
+    Error::input(
+        format!("kernel {release}"),
+        format!("it has no {name} ({why}), neither built in nor as a module"),
+        "use a kernel with loop devices, squashfs, overlayfs and ISO 9660, as all distributions' have",
+    )
+}
+
+/// Whether the driver of HID over I2C is built in, or was chosen.
+fn has_i2c_keyboards(index: &ModuleIndex, chosen: &BTreeSet<String>) -> bool {
+    match index.resolve(I2C_HID) {
+        Resolved::Modules(names) => names.iter().any(|name| chosen.contains(name)),
+        Resolved::Builtin => true,
+        Resolved::Nothing => false,
+    }
+}
+
+fn is_cheap(index: &ModuleIndex, name: &str) -> bool {
+    let dear = |needed: &String| {
+        let path = index
+            .modules()
+            .get(needed)
+            .map(|m| m.path.as_str())
+            .unwrap_or_default();
+        TOO_DEAR.iter().any(|folder| path.starts_with(folder))
+    };
+    let needs = index
+        .modules()
+        .get(name)
+        .map(|m| m.needs.as_slice())
+        .unwrap_or_default();
+    name != PENS && !needs.iter().any(dear)
+}
+
+fn in_folder(index: &ModuleIndex, folder: &str, buses: &[&str]) -> Vec<String> {
     let prefix = format!("kernel/{folder}/");
+    let buses: Vec<String> = buses.iter().map(|bus| normal(bus)).collect();
     let on_bus: BTreeSet<&str> = index
         .aliases()
         .iter()
-        .filter(|(alias, _)| buses.iter().any(|bus| alias.starts_with(&normal(bus))))
+        .filter(|(alias, _)| buses.iter().any(|bus| alias.starts_with(bus)))
         .map(|(_, module)| module.as_str())
         .collect();
-    index.modules().iter().filter_map(move |(name, module)| {
-        let below = module.path.starts_with(&prefix);
-        let fits = buses.is_empty() || on_bus.contains(name.as_str());
-        let odd = folder == "drivers/hid" && !is_keyboard_driver(index, &module.needs);
-        (below && fits && !odd).then(|| name.clone())
-    })
-}
-
-fn is_keyboard_driver(index: &ModuleIndex, needs: &[String]) -> bool {
-    let paths = needs.iter().filter_map(|name| index.modules().get(name));
-    !paths.into_iter().any(|m| NO_KEYBOARD.iter().any(|folder| m.path.starts_with(folder)))
+    let below = index
+        .modules()
+        .iter()
+        .filter(|(_, module)| module.path.starts_with(&prefix));
+    let fits = below.filter(|(name, _)| buses.is_empty() || on_bus.contains(name.as_str()));
+    fits.map(|(name, _)| name.clone()).collect()
 }
 
 /// Adds dependencies until nothing is missing.
@@ -192,7 +239,9 @@ fn with_dependencies(index: &ModuleIndex, roots: BTreeSet<String>) -> BTreeSet<S
     let mut chosen = BTreeSet::new();
     let mut todo: Vec<String> = roots.into_iter().collect();
     while let Some(name) = todo.pop() {
-        let Some(module) = index.modules().get(&name) else { continue };
+        let Some(module) = index.modules().get(&name) else {
+            continue;
+        };
         if !chosen.insert(name.clone()) {
             continue;
         }
@@ -205,7 +254,6 @@ fn with_dependencies(index: &ModuleIndex, roots: BTreeSet<String>) -> BTreeSet<S
     }
     chosen
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -220,13 +268,16 @@ mod tests {
              kernel/crypto/crc32c_generic.ko:\nkernel/drivers/ata/ahci.ko: kernel/drivers/ata/libahci.ko\n\
              kernel/drivers/ata/libahci.ko:\nkernel/drivers/ata/pata_pcmcia.ko:\nkernel/drivers/net/e1000.ko:\n\
              kernel/drivers/scsi/mpt3sas/mpt3sas.ko:\nkernel/drivers/hid/hid-apple.ko:\n\
-             kernel/drivers/hid/hid-picolcd.ko: kernel/drivers/media/rc/rc-core.ko\nkernel/drivers/media/rc/rc-core.ko:\n",
+             kernel/drivers/hid/hid-picolcd.ko: kernel/drivers/media/rc/rc-core.ko\nkernel/drivers/media/rc/rc-core.ko:\n\
+             kernel/drivers/hid/i2c-hid/i2c-hid-acpi.ko: kernel/drivers/gpu/drm/drm.ko\nkernel/drivers/gpu/drm/drm.ko:\n\
+             kernel/drivers/pinctrl/intel/pinctrl-x.ko:\n",
         );
         index.read_alias(
             "alias devname:loop-control loop\nalias fs-squashfs squashfs\nalias fs-overlay overlay\nalias fs-iso9660 isofs\n\
              alias fs-ext4 ext4\nalias crypto-crc32c crc32c_generic\nalias pci:v*d*sv*sd*bc01sc06i01* ahci\n\
-             alias pcmcia:m*c*f04* pata_pcmcia\nalias pci:v00008086d* e1000\nalias pci:v00001000d* mpt3sas\n\
-             alias hid:b0003g*v000005ACp* hid_apple\nalias hid:b0003g*v000004D8p0000C002 hid_picolcd\n",
+             alias pcmcia:m*c*f04* pata_pcmcia\nalias pci:v00008086d* e1000\nalias pci:v00001000d00000097sv* mpt3sas\n\
+             alias hid:b0003g*v000005ACp* hid_apple\nalias hid:b0003g*v000004D8p0000C002 hid_picolcd\n\
+             alias acpi*:PNP0C50:* i2c_hid_acpi\nalias acpi*:INTC1:* pinctrl_x\n",
         );
         index.read_hints("softdep ext4 pre: crypto-crc32c\n");
         index
@@ -239,7 +290,17 @@ mod tests {
     #[test]
     fn boot_drivers_come_with_hard_and_soft_dependencies() {
         let chosen = chosen(Scope::Boot);
-        for name in ["loop", "squashfs", "ext4", "jbd2", "crc32c_generic", "ahci", "libahci", "cdrom", "hid_apple"] {
+        for name in [
+            "loop",
+            "squashfs",
+            "ext4",
+            "jbd2",
+            "crc32c_generic",
+            "ahci",
+            "libahci",
+            "cdrom",
+            "hid_apple",
+        ] {
             assert!(chosen.contains(name), "{name} is missing from {chosen:?}");
         }
     }
@@ -247,7 +308,16 @@ mod tests {
     #[test]
     fn what_no_boot_medium_needs_stays_out() {
         let chosen = chosen(Scope::Boot);
-        for name in ["e1000", "mpt3sas", "pata_pcmcia", "hid_picolcd", "rc_core"] {
+        for name in [
+            "e1000",
+            "mpt3sas",
+            "pata_pcmcia",
+            "hid_picolcd",
+            "rc_core",
+            "i2c_hid_acpi",
+            "drm",
+            "pinctrl_x",
+        ] {
             assert!(!chosen.contains(name), "{name} is in {chosen:?}");
         }
     }
@@ -263,7 +333,12 @@ mod tests {
         let mut index = ModuleIndex::default();
         index.read_builtin("kernel/drivers/block/loop.ko\n");
         index.read_builtin_modinfo(b"loop.alias=devname:loop-control\0");
-        let text = choose(&index, Scope::Boot, "1.2.3").unwrap_err().to_string();
-        assert!(text.contains("fs-squashfs") && text.contains("1.2.3"), "{text}");
+        let text = choose(&index, Scope::Boot, "1.2.3")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("fs-squashfs") && text.contains("1.2.3"),
+            "{text}"
+        );
     }
 }

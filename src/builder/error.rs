@@ -17,7 +17,9 @@ pub enum Error {
         remedy: String,
     },
     /// An outside tool is not installed.
-    #[error("{name} is not installed\n  install it: `apt install {debian}` (Debian, Ubuntu) or `dnf install {fedora}` (Fedora)")]
+    #[error(
+        "{name} is not installed\n  install it: `apt install {debian}` (Debian, Ubuntu) or `dnf install {fedora}` (Fedora)"
+    )]
     MissingTool {
         /// Program.
         name: &'static str,
@@ -39,7 +41,9 @@ pub enum Error {
         tail: String,
     },
     /// The EFI system partition would exceed what El Torito can count.
-    #[error("the EFI system partition would take {total}, and a CD's boot entry counts at most {limit}\n{parts}  {remedy}")]
+    #[error(
+        "the EFI system partition would take {total}, and a CD's boot entry counts at most {limit}\n{parts}  {remedy}"
+    )]
     EspTooLarge {
         /// Its length.
         total: Bytes,
@@ -51,7 +55,9 @@ pub enum Error {
         remedy: String,
     },
     /// The file system is full.
-    #[error("{on}: no space left ({free} free{need})\n  free some space there, or write the output to another file system")]
+    #[error(
+        "{on}: no space left ({free} free{need})\n  free some space there, or write the output to another file system"
+    )]
     NoSpace {
         /// Directory being written to.
         on: String,
@@ -85,7 +91,11 @@ impl Error {
         finding: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Error::Input { on: on.to_string(), finding: finding.into(), remedy: remedy.into() }
+        Error::Input {
+            on: on.to_string(),
+            finding: finding.into(),
+            remedy: remedy.into(),
+        }
     }
 
     /// For `map_err`: the system's refusal while `doing` something to a path.
@@ -99,7 +109,11 @@ impl Error {
 
     /// No space where `on` lies, with what is free there now.
     pub fn no_space(on: &Path, need: Option<Bytes>) -> Error {
-        let dir = if on.is_dir() { on } else { on.parent().unwrap_or(on) };
+        let dir = if on.is_dir() {
+            on
+        } else {
+            on.parent().unwrap_or(on)
+        };
         Error::NoSpace {
             on: dir.display().to_string(),
             free: free_space(dir).unwrap_or_default(),

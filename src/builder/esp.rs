@@ -9,8 +9,11 @@ use crate::units::{Bytes, Sectors};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The most that a boot entry counts, and a whole number of a disc's 2,048-byte sectors.
-const MAX_SECTORS: u64 = 65_535 / 4 * 4;
+/// mkfs.fat gives away what is no whole track of 32 sectors; a track is a whole number of a
+/// disc's 2,048-byte sectors too.
+const TRACK: u64 = 32;
+/// The most that a boot entry counts, in whole tracks.
+const MAX_SECTORS: u64 = 65_535 / TRACK * TRACK;
 /// Fewer clusters than this make a FAT12, which firmware reads differently.
 const MIN_CLUSTERS: u64 = 4_085 + 16;
 /// Sectors of a cluster: 2 KiB, so that the tables stay small.
@@ -35,8 +38,14 @@ pub struct EspFile {
 impl EspFile {
     /// A file whose contents lie at `from`.
     pub fn new(path: &str, from: PathBuf) -> Result<EspFile> {
-        let size = std::fs::metadata(&from).map_err(Error::system("looking at", &from))?.len();
-        Ok(EspFile { path: path.to_owned(), from, size: Bytes(size) })
+        let size = std::fs::metadata(&from)
+            .map_err(Error::system("looking at", &from))?
+            .len();
+        Ok(EspFile {
+            path: path.to_owned(),
+            from,
+            size: Bytes(size),
+        })
     }
 }
 
@@ -45,7 +54,11 @@ impl EspFile {
 pub fn plan(files: &[EspFile], largest: &[(&str, Bytes)]) -> Result<Sectors> {
     let cluster = CLUSTER * 512;
     let dirs = directories(files).len() as u64;
-    let needed: u64 = files.iter().map(|f| f.size.0.div_ceil(cluster)).sum::<u64>() + dirs;
+    let needed: u64 = files
+        .iter()
+        .map(|f| f.size.0.div_ceil(cluster))
+        .sum::<u64>()
+        + dirs;
     let clusters = (needed + SLACK_CLUSTERS).max(MIN_CLUSTERS);
     let sectors = whole(clusters);
     if sectors <= MAX_SECTORS {
@@ -55,7 +68,10 @@ pub fn plan(files: &[EspFile], largest: &[(&str, Bytes)]) -> Result<Sectors> {
     if whole(needed) <= MAX_SECTORS {
         return Ok(Sectors(MAX_SECTORS));
     }
-    let parts = largest.iter().map(|(name, size)| format!("    {name:<12} {size}\n")).collect();
+    let parts = largest
+        .iter()
+        .map(|(name, size)| format!("    {name:<12} {size}\n"))
+        .collect();
     Err(Error::EspTooLarge {
         total: Sectors(sectors).bytes(),
         limit: Sectors(MAX_SECTORS).bytes(),
@@ -68,7 +84,7 @@ pub fn plan(files: &[EspFile], largest: &[(&str, Bytes)]) -> Result<Sectors> {
 /// tables of two bytes a cluster, the root directory.
 fn whole(clusters: u64) -> u64 {
     let table = ((clusters + 2) * 2).div_ceil(512).next_multiple_of(CLUSTER);
-    CLUSTER + 2 * table + ROOT_SECTORS + clusters * CLUSTER
+    (CLUSTER + 2 * table + ROOT_SECTORS + clusters * CLUSTER).next_multiple_of(TRACK)
 }
 
 /// All directories of these files, parents before children.
@@ -85,18 +101,47 @@ fn directories(files: &[EspFile]) -> BTreeSet<String> {
 }
 
 /// Writes the image. The volume gets no label: one would compete with the medium's own.
-pub fn write(tools: &Tools<'_>, files: &[EspFile], size: Sectors, id: u32, to: &Path) -> Result<()> {
+pub fn write(
+    tools: &Tools<'_>,
+    files: &[EspFile],
+    size: Sectors,
+    id: u32,
+    to: &Path,
+) -> Result<()> {
     let image = std::fs::File::create(to).map_err(Error::system("writing", to))?;
-    image.set_len(size.bytes().0).map_err(Error::system("writing", to))?;
+    image
+        .set_len(size.bytes().0)
+        .map_err(Error::system("writing", to))?;
     drop(image);
     let doing = "making the EFI system partition";
-    let (id, cluster, root) = (format!("{id:08x}"), CLUSTER.to_string(), ROOT_ENTRIES.to_string());
+    let (id, cluster, root) = (
+        format!("{id:08x}"),
+        CLUSTER.to_string(),
+        ROOT_ENTRIES.to_string(),
+    );
     let mkfs = args([
-        &"--invariant", &"-i", &id, &"-F", &"16", &"-S", &"512", &"-s", &cluster, &"-f", &"2", &"-r", &root, &to,
+        &"--invariant",
+        &"-i",
+        &id,
+        &"-F",
+        &"16",
+        &"-S",
+        &"512",
+        &"-s",
+        &cluster,
+        &"-f",
+        &"2",
+        &"-r",
+        &root,
+        &to,
     ]);
     tools.run(MKFS_FAT, doing, &mkfs)?;
     let mut mmd = args([&"-i", &to]);
-    mmd.extend(directories(files).into_iter().map(|dir| format!("::{dir}").into()));
+    mmd.extend(
+        directories(files)
+            .into_iter()
+            .map(|dir| format!("::{dir}").into()),
+    );
     tools.run(MMD, doing, &mmd)?;
     // One by one: a recursive copy follows the order of the host's directories.
     for file in files {
@@ -111,7 +156,11 @@ mod tests {
     use super::*;
 
     fn file(path: &str, size: u64) -> EspFile {
-        EspFile { path: path.into(), from: PathBuf::new(), size: Bytes(size) }
+        EspFile {
+            path: path.into(),
+            from: PathBuf::new(),
+            size: Bytes(size),
+        }
     }
 
     #[test]
@@ -132,12 +181,21 @@ mod tests {
             }
         }
         let error = plan(&[file("EFI/x", 34 << 20)], &[("kernel", Bytes::mib(20))]).unwrap_err();
-        assert!(error.to_string().contains("kernel       20.0 MiB"), "{error}");
+        assert!(
+            error.to_string().contains("kernel       20.0 MiB"),
+            "{error}"
+        );
     }
 
     #[test]
     fn directories_come_before_what_is_in_them() {
-        let dirs = directories(&[file("EFI/liveroot/linux.efi", 1), file("loader/entries/a.conf", 1)]);
-        assert_eq!(dirs.into_iter().collect::<Vec<_>>(), ["EFI", "EFI/liveroot", "loader", "loader/entries"]);
+        let dirs = directories(&[
+            file("EFI/liveroot/linux.efi", 1),
+            file("loader/entries/a.conf", 1),
+        ]);
+        assert_eq!(
+            dirs.into_iter().collect::<Vec<_>>(),
+            ["EFI", "EFI/liveroot", "loader", "loader/entries"]
+        );
     }
 }

@@ -57,9 +57,14 @@ pub fn build(
     let names = drivers::choose(&index, scope, &kernel.release)?;
     let packed = modules::pack(tree, kernel, &index, &names, watch)?;
     let indexes = modules::filter_indexes(tree, kernel, &index, &names)?;
-    let wanted: std::collections::BTreeSet<&String> = packed.iter().flat_map(|m| &m.firmware).collect();
+    let wanted: std::collections::BTreeSet<&String> =
+        packed.iter().flat_map(|m| &m.firmware).collect();
     let firmware = firmware::gather_firmware(tree, wanted.into_iter())?;
-    let compress = if kernel.unpacks_zstd() { compress::zstd } else { compress::gzip };
+    let compress = if kernel.unpacks_zstd() {
+        compress::zstd
+    } else {
+        compress::gzip
+    };
     let compress = |bytes: &[u8]| compress(bytes).map_err(|e| too_large("initramfs", e));
 
     let mut bytes = firmware::microcode(tree)?.unwrap_or_default();
@@ -68,7 +73,15 @@ pub fn build(
     let alone = compress(agent)?.len() as u64;
     let firmware_alone = match firmware.files.is_empty() {
         true => 0,
-        false => compress(&firmware.files.values().flatten().copied().collect::<Vec<u8>>())?.len() as u64,
+        false => compress(
+            &firmware
+                .files
+                .values()
+                .flatten()
+                .copied()
+                .collect::<Vec<u8>>(),
+        )?
+        .len() as u64,
     };
     append(&mut bytes, &core);
     let modules = modules_archive(kernel, &packed)?;
@@ -91,7 +104,11 @@ pub fn build(
 pub fn read_foreign(file: &Path) -> Result<Initramfs> {
     let mut bytes = Vec::new();
     let read = std::fs::read(file).map_err(|cause| {
-        Error::input(file.display(), format!("it cannot be read: {cause}"), "name an initramfs with --initrd")
+        Error::input(
+            file.display(),
+            format!("it cannot be read: {cause}"),
+            "name an initramfs with --initrd",
+        )
     })?;
     if !is_initramfs(&read) {
         return Err(Error::input(
@@ -101,7 +118,10 @@ pub fn read_foreign(file: &Path) -> Result<Initramfs> {
         ));
     }
     append(&mut bytes, &read);
-    let parts = Parts { foreign: bytes.len() as u64, ..Parts::default() };
+    let parts = Parts {
+        foreign: bytes.len() as u64,
+        ..Parts::default()
+    };
     Ok(Initramfs { bytes, parts })
 }
 
@@ -166,16 +186,24 @@ fn core_archive(
     for (name, bytes) in &firmware.files {
         archive.file(&format!("lib/firmware/{name}"), 0o644, bytes.clone());
     }
-    archive.to_bytes().map_err(|TooLarge(name)| too_large(&name, String::new()))
+    archive
+        .to_bytes()
+        .map_err(|TooLarge(name)| too_large(&name, String::new()))
 }
 
 fn modules_archive(kernel: &Kernel, modules: &[PackedModule]) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
     let dir = modules_dir(kernel);
     for module in modules {
-        archive.file(&format!("{dir}/{}", module.path), 0o644, module.bytes.clone());
+        archive.file(
+            &format!("{dir}/{}", module.path),
+            0o644,
+            module.bytes.clone(),
+        );
     }
-    archive.to_bytes().map_err(|TooLarge(name)| too_large(&name, String::new()))
+    archive
+        .to_bytes()
+        .map_err(|TooLarge(name)| too_large(&name, String::new()))
 }
 
 fn modules_dir(kernel: &Kernel) -> String {
@@ -184,11 +212,17 @@ fn modules_dir(kernel: &Kernel) -> String {
 
 /// Says to systemd's tools that this is an initramfs (os-release(5)).
 fn initrd_release() -> String {
-    format!("ID=liveroot\nNAME=liveroot\nPRETTY_NAME=\"liveroot {VERSION} (initramfs)\"\nVERSION_ID={VERSION}\n")
+    format!(
+        "ID=liveroot\nNAME=liveroot\nPRETTY_NAME=\"liveroot {VERSION} (initramfs)\"\nVERSION_ID={VERSION}\n"
+    )
 }
 
 fn too_large(name: &str, cause: String) -> Error {
-    Error::input(name, format!("it cannot be packed {cause}"), "report this as a defect")
+    Error::input(
+        name,
+        format!("it cannot be packed {cause}"),
+        "report this as a defect",
+    )
 }
 
 #[cfg(test)]

@@ -45,11 +45,20 @@ pub fn write(tools: &Tools<'_>, plan: &IsoPlan, to: &Path) -> Result<u64> {
     let offset = unpadded_offset(tools, plan)?;
     let before = SECTOR + (PAYLOAD_ALIGN - (offset % PAYLOAD_ALIGN)) % PAYLOAD_ALIGN;
     let expected = offset + before - SECTOR;
-    let len = std::fs::metadata(&plan.payload).map_err(Error::system("looking at", &plan.payload))?.len();
+    let len = std::fs::metadata(&plan.payload)
+        .map_err(Error::system("looking at", &plan.payload))?
+        .len();
     let end = (expected + len).next_multiple_of(SECTOR);
     let behind = end.next_multiple_of(PAYLOAD_ALIGN) - end;
-    let pads = (pad(tools, PAD_BEFORE, before)?, pad(tools, PAD_BEHIND, behind)?);
-    tools.run(XORRISO, "writing the ISO", &words(plan, &plan.payload, &pads, to))?;
+    let pads = (
+        pad(tools, PAD_BEFORE, before)?,
+        pad(tools, PAD_BEHIND, behind)?,
+    );
+    tools.run(
+        XORRISO,
+        "writing the ISO",
+        &words(plan, &plan.payload, &pads, to),
+    )?;
     check_payload(plan, to, expected)?;
     Ok(expected)
 }
@@ -59,21 +68,45 @@ pub fn write(tools: &Tools<'_>, plan: &IsoPlan, to: &Path) -> Result<u64> {
 fn unpadded_offset(tools: &Tools<'_>, plan: &IsoPlan) -> Result<u64> {
     let stub = tools.scratch.join("payload-stub");
     std::fs::write(&stub, [0; SECTOR as usize]).map_err(Error::system("writing", &stub))?;
-    let pads = (pad(tools, PAD_BEFORE, SECTOR)?, pad(tools, PAD_BEHIND, SECTOR)?);
+    let pads = (
+        pad(tools, PAD_BEFORE, SECTOR)?,
+        pad(tools, PAD_BEHIND, SECTOR)?,
+    );
     let dry = tools.scratch.join("dry.iso");
-    tools.run(XORRISO, "laying out the ISO", &words(plan, &stub, &pads, &dry))?;
+    tools.run(
+        XORRISO,
+        "laying out the ISO",
+        &words(plan, &stub, &pads, &dry),
+    )?;
     let path = format!("/{LIVE_DIR}/{SQUASHFS_IMG}");
-    let report = args([&"-no_rc", &"-indev", &dry, &"-find", &path, &"-exec", &"report_lba", &"--"]);
+    let report = args([
+        &"-no_rc",
+        &"-indev",
+        &dry,
+        &"-find",
+        &path,
+        &"-exec",
+        &"report_lba",
+        &"--",
+    ]);
     let report = tools.run(XORRISO, "reading the layout back", &report)?;
     let _ = std::fs::remove_file(&dry);
-    start_of(&report).map(|sector| sector * SECTOR).ok_or_else(|| {
-        Error::input("xorriso", "it does not report where files lie", "use xorriso 1.5.2 or newer")
-    })
+    start_of(&report)
+        .map(|sector| sector * SECTOR)
+        .ok_or_else(|| {
+            Error::input(
+                "xorriso",
+                "it does not report where files lie",
+                "use xorriso 1.5.2 or newer",
+            )
+        })
 }
 
 /// The start in `File data lba:  0 ,  2506 ,  1465 ,  3000000 , '/path'`.
 fn start_of(report: &str) -> Option<u64> {
-    let line = report.lines().find(|line| line.starts_with("File data lba:"))?;
+    let line = report
+        .lines()
+        .find(|line| line.starts_with("File data lba:"))?;
     line.split(',').nth(1)?.trim().parse().ok()
 }
 
@@ -87,30 +120,77 @@ fn pad(tools: &Tools<'_>, name: &str, len: u64) -> Result<PathBuf> {
 
 fn words(plan: &IsoPlan, payload: &Path, pads: &(PathBuf, PathBuf), to: &Path) -> Vec<OsString> {
     let guid: String = plan.guid.iter().map(|b| format!("{b:02x}")).collect();
-    let (dates, date) = (format!("={}", plan.epoch), format!("--modification-date={}", iso_date(plan.epoch)));
+    let (dates, date) = (
+        format!("={}", plan.epoch),
+        format!("--modification-date={}", iso_date(plan.epoch)),
+    );
     let label = plan.label.to_string();
     let mut words = args([
-        &"-no_rc", &"-as", &"mkisofs", &"-o", &to, &"-V", &label, &"-iso-level", &"3", &"-r", &"-J", &"-joliet-long",
-        &"-preparer", &"liveroot", &"--set_all_file_dates", &dates, &date, &"-no-pad", &"-partition_offset", &"16",
+        &"-no_rc",
+        &"-as",
+        &"mkisofs",
+        &"-o",
+        &to,
+        &"-V",
+        &label,
+        &"-iso-level",
+        &"3",
+        &"-r",
+        &"-J",
+        &"-joliet-long",
+        &"-preparer",
+        &"liveroot",
+        &"--set_all_file_dates",
+        &dates,
+        &date,
+        &"-no-pad",
+        &"-partition_offset",
+        &"16",
     ]);
     words.extend(args([
-        &"--gpt_disk_guid", &guid, &"-append_partition", &"2", &ESP_GUID, &plan.esp, &"-appended_part_as_gpt",
-        &"-c", &"boot.cat", &"--boot-catalog-hide", &"-eltorito-platform", &"efi", &"-e",
-        &"--interval:appended_partition_2:all::", &"-no-emul-boot",
+        &"--gpt_disk_guid",
+        &guid,
+        &"-append_partition",
+        &"2",
+        &ESP_GUID,
+        &plan.esp,
+        &"-appended_part_as_gpt",
+        &"-c",
+        &"boot.cat",
+        &"--boot-catalog-hide",
+        &"-eltorito-platform",
+        &"efi",
+        &"-e",
+        &"--interval:appended_partition_2:all::",
+        &"-no-emul-boot",
     ]));
     let payload_path = format!("{LIVE_DIR}/{SQUASHFS_IMG}");
-    let mut grafts = vec![(PAD_BEFORE.to_owned(), pads.0.as_path()), (payload_path.clone(), payload)];
+    let mut grafts = vec![
+        (PAD_BEFORE.to_owned(), pads.0.as_path()),
+        (payload_path.clone(), payload),
+    ];
     grafts.push((PAD_BEHIND.to_owned(), pads.1.as_path()));
     for name in [PAD_BEFORE, PAD_BEHIND] {
         words.extend(args([&"-hide", &name, &"-hide-joliet", &name]));
     }
     // Heavier files come first; the payload and what aligns it come last.
-    let order = plan.files.iter().map(|(path, _)| path).chain(grafts.iter().map(|(path, _)| path));
+    let order = plan
+        .files
+        .iter()
+        .map(|(path, _)| path)
+        .chain(grafts.iter().map(|(path, _)| path));
     for (n, path) in order.enumerate() {
-        words.extend(args([&"--sort-weight", &format!("-{}", n + 1), &format!("/{path}")]));
+        words.extend(args([
+            &"--sort-weight",
+            &format!("-{}", n + 1),
+            &format!("/{path}"),
+        ]));
     }
     words.push("-graft-points".into());
-    let files = plan.files.iter().map(|(path, from)| (path.clone(), from.as_path()));
+    let files = plan
+        .files
+        .iter()
+        .map(|(path, from)| (path.clone(), from.as_path()));
     for (path, from) in files.chain(grafts) {
         let mut graft = OsString::from(format!("{path}="));
         graft.push(escape(from));
@@ -162,11 +242,16 @@ fn iso_date(epoch: u64) -> String {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}00")

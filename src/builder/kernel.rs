@@ -51,13 +51,20 @@ impl Kernel {
             Some(text) => Some(text),
             None => tree.read_text(&format!("{modules}/config"))?,
         };
-        Ok(Kernel { file, release, modules, config })
+        Ok(Kernel {
+            file,
+            release,
+            modules,
+            config,
+        })
     }
 
     /// Whether it can unpack an initramfs compressed by zstd. Without a configuration in
     /// the tree it is taken for granted: `CONFIG_RD_ZSTD` is on by default since 5.9.
     pub fn unpacks_zstd(&self) -> bool {
-        self.config.as_ref().is_none_or(|text| text.lines().any(|l| l == "CONFIG_RD_ZSTD=y"))
+        self.config
+            .as_ref()
+            .is_none_or(|text| text.lines().any(|l| l == "CONFIG_RD_ZSTD=y"))
     }
 }
 
@@ -68,7 +75,10 @@ fn release_of(file: &Path) -> Result<String> {
     let opened = std::fs::File::open(file);
     let read = opened.and_then(|f| f.take(HEAD).read_to_end(&mut head));
     if let Err(cause) = read {
-        return refuse(&format!("it cannot be read: {cause}"), "name a kernel image, such as TREE/boot/vmlinuz-…");
+        return refuse(
+            &format!("it cannot be read: {cause}"),
+            "name a kernel image, such as TREE/boot/vmlinuz-…",
+        );
     }
     match KernelFacts::parse(&head) {
         Some(facts) if facts.efi_stub => Ok(facts.release),
@@ -76,7 +86,10 @@ fn release_of(file: &Path) -> Result<String> {
             "this kernel has no EFI stub (CONFIG_EFI_STUB)",
             "use a kernel built with it, as all distributions' are",
         ),
-        None => refuse("it is no x86 kernel image (bzImage)", "name a file such as TREE/boot/vmlinuz-…"),
+        None => refuse(
+            "it is no x86 kernel image (bzImage)",
+            "name a file such as TREE/boot/vmlinuz-…",
+        ),
     }
 }
 
@@ -99,13 +112,14 @@ fn newest(tree: &Tree) -> Result<(PathBuf, String)> {
     let best = found
         .into_iter()
         .max_by(|a, b| a.0.cmp(&b.0).then_with(|| compare_releases(&a.1, &b.1)));
-    best.map(|(_, release, file)| (file, release)).ok_or_else(|| {
-        Error::input(
-            tree.root().display(),
-            "it has no kernel (looked for boot/vmlinuz-* and usr/lib/modules/*/vmlinuz)",
-            "install one in the tree (Debian: linux-image-amd64), or name one with --kernel",
-        )
-    })
+    best.map(|(_, release, file)| (file, release))
+        .ok_or_else(|| {
+            Error::input(
+                tree.root().display(),
+                "it has no kernel (looked for boot/vmlinuz-* and usr/lib/modules/*/vmlinuz)",
+                "install one in the tree (Debian: linux-image-amd64), or name one with --kernel",
+            )
+        })
 }
 
 fn candidates(tree: &Tree) -> Result<Vec<PathBuf>> {
@@ -142,7 +156,9 @@ fn compare_releases(a: &str, b: &str) -> Ordering {
 /// Cuts the leading run of digits, or of other characters, off a text.
 fn take_run<'a>(text: &mut &'a str) -> &'a str {
     let digits = text.starts_with(|c: char| c.is_ascii_digit());
-    let end = text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| c.is_ascii_digit() != digits)
+        .unwrap_or(text.len());
     let (run, rest) = text.split_at(end);
     *text = rest;
     run
@@ -152,6 +168,23 @@ fn take_run<'a>(text: &mut &'a str) -> &'a str {
 mod tests {
     use super::*;
 
+    fn with_config(text: Option<&str>) -> Kernel {
+        Kernel {
+            file: PathBuf::new(),
+            release: "1".into(),
+            modules: "m".into(),
+            config: text.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn zstd_is_used_unless_the_configuration_says_no() {
+        assert!(with_config(None).unpacks_zstd());
+        assert!(with_config(Some("CONFIG_X=y\nCONFIG_RD_ZSTD=y\n")).unpacks_zstd());
+        assert!(!with_config(Some("# CONFIG_RD_ZSTD is not set\n")).unpacks_zstd());
+        assert!(!with_config(Some("CONFIG_RD_GZIP=y\n")).unpacks_zstd());
+    }
+
     #[test]
     fn releases_are_compared_by_their_numbers() {
         for (older, newer) in [
@@ -160,8 +193,16 @@ mod tests {
             ("6.1.0-56-amd64", "7.2.12+deb14-amd64"),
             ("6.1", "6.1.1"),
         ] {
-            assert_eq!(compare_releases(older, newer), Ordering::Less, "{older} {newer}");
-            assert_eq!(compare_releases(newer, older), Ordering::Greater, "{newer} {older}");
+            assert_eq!(
+                compare_releases(older, newer),
+                Ordering::Less,
+                "{older} {newer}"
+            );
+            assert_eq!(
+                compare_releases(newer, older),
+                Ordering::Greater,
+                "{newer} {older}"
+            );
         }
         assert_eq!(compare_releases("6.1.0", "6.1.0"), Ordering::Equal);
     }

@@ -24,13 +24,18 @@ pub fn describe(payload: &Path, label: &Label, watch: &dyn Watch) -> Result<Imag
 /// SHA-256 and length of a file.
 pub fn digest_file(path: &Path, watch: &dyn Watch) -> Result<([u8; 32], u64)> {
     let mut file = File::open(path).map_err(Error::system("opening", path))?;
-    let len = file.metadata().map_err(Error::system("looking at", path))?.len();
+    let len = file
+        .metadata()
+        .map_err(Error::system("looking at", path))?
+        .len();
     let mut hash = Sha256::new();
     let mut buf = vec![0; 1 << 20];
     let mut size = 0u64;
     loop {
         watch::check(watch)?;
-        let n = file.read(&mut buf).map_err(Error::system("reading", path))?;
+        let n = file
+            .read(&mut buf)
+            .map_err(Error::system("reading", path))?;
         if n == 0 {
             return Ok((hash.finalize().into(), size));
         }
@@ -63,7 +68,9 @@ pub fn manifest_text(manifest: &ImageManifest) -> Result<Vec<u8>> {
 pub fn manifest_segment(text: &[u8]) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
     archive.file(IMAGE_JSON, 0o644, text.to_vec());
-    archive.to_bytes().map_err(|e| Error::input(e.0, "it is too large", "report this as a defect"))
+    archive
+        .to_bytes()
+        .map_err(|e| Error::input(e.0, "it is too large", "report this as a defect"))
 }
 
 #[cfg(test)]
@@ -84,7 +91,10 @@ mod tests {
         let (entries, _) = cpio::read(&segment).unwrap();
         let names: Vec<_> = entries.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(names, ["liveroot", "liveroot/image.json"]);
-        assert_eq!(serde_json::from_slice::<ImageManifest>(entries[1].data).unwrap(), manifest);
+        assert_eq!(
+            serde_json::from_slice::<ImageManifest>(entries[1].data).unwrap(),
+            manifest
+        );
     }
 
     #[test]

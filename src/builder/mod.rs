@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod boot;
 mod compress;
 mod drivers;
 mod error;
@@ -35,10 +36,8 @@ pub use menu::MenuEntry;
 pub use output::{KernelOutcome, Outcome, SCHEMA, Sizes};
 pub use watch::Watch;
 
-use crate::layout::{UKI_PATH, VERSION};
+use crate::layout::VERSION;
 use crate::units::{Bytes, Label};
-use esp::EspFile;
-use initramfs::Initramfs;
 use kernel::Kernel;
 use scratch::Scratch;
 use std::path::{Path, PathBuf};
@@ -72,14 +71,22 @@ pub struct Options {
 pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     watch.phase("reading the tree");
     let tree = Tree::open(&options.tree)?;
+    warn_about_owner(&tree, watch)?;
     let input = gather_input(options, &tree)?;
     check_output(&options.output, &tree)?;
     let left_out = squashfs::left_out(&tree)?;
     let survey = survey::survey(&tree, &left_out, watch)?;
     let epoch = survey::epoch(options.source_date_epoch.as_deref(), survey.newest)?;
     let scratch = Scratch::beside(&options.output)?;
-    let tools = Tools { epoch, scratch: scratch.dir(), watch };
-    let mut sizes = Sizes { tree: survey.bytes, ..Sizes::default() };
+    let tools = Tools {
+        epoch,
+        scratch: scratch.dir(),
+        watch,
+    };
+    let mut sizes = Sizes {
+        tree: survey.bytes,
+        ..Sizes::default()
+    };
 
     watch.phase("initramfs");
     let mut initramfs = match &input.agent {
@@ -96,7 +103,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     initramfs.append(&manifest::manifest_segment(&text)?);
 
     watch.phase("EFI system partition");
-    let boot = write_boot(&tools, &scratch, &tree, &input, &initramfs)?;
+    let boot = boot::write(&tools, &scratch, &tree, &input, &initramfs)?;
     let manifest_file = scratch.write("liveroot.json", &text)?;
     sizes.kernel = size_of(&input.kernel.file)?;
     sizes.initramfs = initramfs.size().0;
@@ -105,10 +112,21 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
 
     watch.phase("ISO");
     check_space(&scratch, Bytes(sizes.payload + sizes.esp + 2 * sizes.uki))?;
-    let mut files: Vec<_> = boot.files.into_iter().map(|file| (file.path, file.from)).collect();
+    let mut files: Vec<_> = boot
+        .files
+        .into_iter()
+        .map(|file| (file.path, file.from))
+        .collect();
     files.push((iso::manifest_path(), manifest_file));
     let guid = guid(&manifest, &boot.digest);
-    let plan = iso::IsoPlan { label: input.label.clone(), epoch, guid, esp: boot.esp, files, payload };
+    let plan = iso::IsoPlan {
+        label: input.label.clone(),
+        epoch,
+        guid,
+        esp: boot.esp,
+        files,
+        payload,
+    };
     let image = scratch.path("live.iso");
     let payload_offset = iso::write(&tools, &plan, &image)?;
     sizes.iso = size_of(&image)?;
@@ -120,8 +138,15 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
         output: options.output.clone(),
         label: manifest.label,
         image_id: manifest.id,
-        kernel: KernelOutcome { release: input.kernel.release, file: input.kernel.file },
-        words: input.entries.first().map(|e| e.words.clone()).unwrap_or_default(),
+        kernel: KernelOutcome {
+            release: input.kernel.release,
+            file: input.kernel.file,
+        },
+        words: input
+            .entries
+            .first()
+            .map(|e| e.words.clone())
+            .unwrap_or_default(),
         entries: input.entries,
         drivers: options.drivers,
         epoch,
@@ -145,9 +170,14 @@ struct Input {
 fn gather_input(options: &Options, tree: &Tree) -> Result<Input> {
     let label = match &options.label {
         Some(text) => label::check_label(text)?,
-        None => label::default_label(tree.os_release("ID")?.as_deref(), tree.os_release("VERSION_ID")?.as_deref()),
+        None => label::default_label(
+            tree.os_release("ID")?.as_deref(),
+            tree.os_release("VERSION_ID")?.as_deref(),
+        ),
     };
-    let system = tree.os_release("PRETTY_NAME")?.unwrap_or_else(|| label.to_string());
+    let system = tree
+        .os_release("PRETTY_NAME")?
+        .unwrap_or_else(|| label.to_string());
     let entries = menu::entries(&label, options.append.as_deref(), &system)?;
     let kernel = Kernel::find(tree, options.kernel.as_deref())?;
     let agent = match &options.initrd {
@@ -157,8 +187,31 @@ fn gather_input(options: &Options, tree: &Tree) -> Result<Input> {
     for tool in tool::ALL {
         tool.find()?;
     }
-    let (stub, systemd_boot) = (uki::find_stub(tree)?, uki::find_efi(tree, uki::SYSTEMD_BOOT)?);
-    Ok(Input { label, kernel, agent, entries, stub, systemd_boot })
+    let (stub, systemd_boot) = (
+        uki::find_stub(tree)?,
+        uki::find_efi(tree, uki::SYSTEMD_BOOT)?,
+    );
+    Ok(Input {
+        label,
+        kernel,
+        agent,
+        entries,
+        stub,
+        systemd_boot,
+    })
+}
+
+/// Owners go into the image as they are.
+fn warn_about_owner(tree: &Tree, watch: &dyn Watch) -> Result<()> {
+    let meta = std::fs::metadata(tree.root()).map_err(Error::system("looking at", tree.root()))?;
+    let uid = std::os::unix::fs::MetadataExt::uid(&meta);
+    if uid != 0 {
+        watch.warn(&format!(
+            "{} belongs to user {uid}, not to root, and so will / in the image",
+            tree.root().display()
+        ));
+    }
+    Ok(())
 }
 
 /// The output must be a file that is not part of the input.
@@ -167,57 +220,25 @@ fn check_output(output: &Path, tree: &Tree) -> Result<()> {
     if let Ok(meta) = std::fs::metadata(output)
         && !meta.is_file()
     {
-        return refuse("it exists and is no regular file", "name a file with -o; a stick is written in a second step");
+        return refuse(
+            "it exists and is no regular file",
+            "name a file with -o; a stick is written in a second step",
+        );
     }
-    let parent = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if parent.canonicalize().is_ok_and(|dir| dir.starts_with(tree.root())) {
-        return refuse("it lies in the tree, and would become part of itself", "name an output outside the tree");
+    let parent = output
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    if parent
+        .canonicalize()
+        .is_ok_and(|dir| dir.starts_with(tree.root()))
+    {
+        return refuse(
+            "it lies in the tree, and would become part of itself",
+            "name an output outside the tree",
+        );
     }
     Ok(())
-}
-
-/// What firmware starts: the ESP, and the same files for the ISO's own tree.
-struct Boot {
-    uki: PathBuf,
-    esp: PathBuf,
-    files: Vec<EspFile>,
-    digest: [u8; 32],
-}
-
-fn write_boot(tools: &Tools<'_>, scratch: &Scratch, tree: &Tree, input: &Input, initramfs: &Initramfs) -> Result<Boot> {
-    let words = input.entries.first().map(|e| e.words.as_str()).unwrap_or_default();
-    let osrel = tree.read("etc/os-release")?.or(tree.read("usr/lib/os-release")?);
-    let sections = uki::Sections {
-        osrel: scratch.write("os-release", &osrel.unwrap_or_else(|| b"ID=linux\nPRETTY_NAME=Linux\n".to_vec()))?,
-        uname: scratch.write("uname", input.kernel.release.as_bytes())?,
-        cmdline: scratch.write("cmdline", words.as_bytes())?,
-        initrd: scratch.write("initramfs", &initramfs.bytes)?,
-    };
-    let image = scratch.path("linux.efi");
-    let mut files = vec![EspFile::new("EFI/BOOT/BOOTX64.EFI", input.systemd_boot.clone())?];
-    for (n, (path, text)) in menu::files(&input.entries).iter().enumerate() {
-        files.push(EspFile::new(path, scratch.write(&format!("menu-{n}"), text.as_bytes())?)?);
-    }
-    // Refused before it is made: objcopy takes its time.
-    let kernel = Bytes(size_of(&input.kernel.file)?);
-    let (microcode, rest) = (initramfs.parts.microcode, initramfs.size().0);
-    let parts = [
-        ("kernel", kernel),
-        ("initramfs", Bytes(rest - microcode)),
-        ("microcode", Bytes(microcode)),
-        ("systemd-boot", files[0].size),
-    ];
-    let stub = EspFile { path: UKI_PATH.into(), from: image.clone(), size: Bytes(kernel.0 + rest + size_of(&input.stub)?) };
-    esp::plan(&[files.clone(), vec![stub]].concat(), &parts)?;
-
-    uki::write(tools, &input.stub, &input.kernel, &sections, &image)?;
-    files.push(EspFile::new(UKI_PATH, image.clone())?);
-    let size = esp::plan(&files, &parts)?;
-    let (digest, _) = manifest::digest_file(&image, tools.watch)?;
-    let id = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
-    let esp = scratch.path("esp.img");
-    esp::write(tools, &files, size, id, &esp)?;
-    Ok(Boot { uki: image, esp, files, digest })
 }
 
 /// A GUID that two media share only if they are the same (RFC 9562, version 8).
@@ -252,5 +273,7 @@ fn publish(image: &Path, output: &Path, watch: &dyn Watch) -> Result<()> {
 }
 
 fn size_of(path: &Path) -> Result<u64> {
-    Ok(std::fs::metadata(path).map_err(Error::system("looking at", path))?.len())
+    Ok(std::fs::metadata(path)
+        .map_err(Error::system("looking at", path))?
+        .len())
 }

@@ -29,7 +29,9 @@ pub fn read_index(tree: &Tree, kernel: &Kernel) -> Result<ModuleIndex> {
     index.read_hints(&text("modules.softdep")?);
     index.read_hints(&text("modules.weakdep")?);
     index.read_builtin(&text("modules.builtin")?);
-    let builtin = tree.read(&file("modules.builtin.modinfo"))?.unwrap_or_default();
+    let builtin = tree
+        .read(&file("modules.builtin.modinfo"))?
+        .unwrap_or_default();
     index.read_builtin_modinfo(&builtin);
     Ok(index)
 }
@@ -42,8 +44,10 @@ pub fn pack(
     names: &BTreeSet<String>,
     watch: &dyn Watch,
 ) -> Result<Vec<PackedModule>> {
-    let paths: Vec<&str> =
-        names.iter().filter_map(|name| Some(index.modules().get(name)?.path.as_str())).collect();
+    let paths: Vec<&str> = names
+        .iter()
+        .filter_map(|name| Some(index.modules().get(name)?.path.as_str()))
+        .collect();
     let slots: Vec<Mutex<Option<Result<PackedModule>>>> =
         paths.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
@@ -53,7 +57,9 @@ pub fn pack(
             scope.spawn(|| {
                 while let Some((path, slot)) = take(&next, &paths, &slots) {
                     let packed = watch::check(watch).and_then(|()| pack_one(tree, kernel, path));
-                    *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(packed);
+                    *slot
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(packed);
                     let done = next.load(Ordering::Relaxed).min(paths.len());
                     watch.percent((done * 100 / paths.len()) as u8);
                 }
@@ -61,7 +67,8 @@ pub fn pack(
         }
     });
     let done = slots.into_iter().filter_map(|slot| {
-        slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        slot.into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     });
     done.collect()
 }
@@ -77,21 +84,32 @@ fn pack_one(tree: &Tree, kernel: &Kernel, path: &str) -> Result<PackedModule> {
         Error::input(
             tree.root().join(&in_tree).display(),
             finding,
-            format!("reinstall the kernel's modules, or run depmod for {}", kernel.release),
+            format!(
+                "reinstall the kernel's modules, or run depmod for {}",
+                kernel.release
+            ),
         )
     };
     let bytes = tree
         .read(&in_tree)?
         .ok_or_else(|| bad("modules.dep names it, but it does not exist".into()))?;
-    let (name, module) =
-        compress::unpack(path, bytes).map_err(|e| bad(format!("it cannot be decompressed: {e}")))?;
+    let (name, module) = compress::unpack(path, bytes)
+        .map_err(|e| bad(format!("it cannot be decompressed: {e}")))?;
     let modinfo = Elf::parse(&module)
         .and_then(|elf| elf.section(".modinfo"))
         .map_err(|e| bad(e.to_string()))?
         .unwrap_or_default();
-    let firmware = modinfo_values(modinfo, "firmware").into_iter().map(str::to_owned).collect();
-    let packed = compress::zstd(&module).map_err(|e| bad(format!("it cannot be compressed: {e}")))?;
-    Ok(PackedModule { path: packed_path(name), bytes: packed, firmware })
+    let firmware = modinfo_values(modinfo, "firmware")
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let packed =
+        compress::zstd(&module).map_err(|e| bad(format!("it cannot be compressed: {e}")))?;
+    Ok(PackedModule {
+        path: packed_path(name),
+        bytes: packed,
+        firmware,
+    })
 }
 
 /// A module's path in the initramfs, from its path without compression suffix.
@@ -118,12 +136,21 @@ pub fn filter_indexes(
     names: &BTreeSet<String>,
 ) -> Result<Indexes> {
     let second_or_third = |file: &str, at: usize| -> Result<String> {
-        let text = tree.read_text(&format!("{}/{file}", kernel.modules))?.unwrap_or_default();
+        let text = tree
+            .read_text(&format!("{}/{file}", kernel.modules))?
+            .unwrap_or_default();
         let keep = |line: &&str| {
-            let module = line.split_whitespace().nth(at).map(crate::ondisk::kmod::normal);
+            let module = line
+                .split_whitespace()
+                .nth(at)
+                .map(crate::ondisk::kmod::normal);
             !line.starts_with('#') && module.is_some_and(|m| names.contains(&m))
         };
-        Ok(text.lines().filter(keep).map(|line| format!("{line}\n")).collect())
+        Ok(text
+            .lines()
+            .filter(keep)
+            .map(|line| format!("{line}\n"))
+            .collect())
     };
     Ok(Indexes {
         dep: dep_text(index, names),
@@ -140,7 +167,9 @@ fn dep_text(index: &ModuleIndex, names: &BTreeSet<String>) -> String {
     };
     let mut text = String::new();
     for name in names {
-        let (Some(module), Some(own)) = (index.modules().get(name), path(name)) else { continue };
+        let (Some(module), Some(own)) = (index.modules().get(name), path(name)) else {
+            continue;
+        };
         text.push_str(&own);
         text.push(':');
         for need in module.needs.iter().filter_map(path) {

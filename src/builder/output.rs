@@ -1,8 +1,8 @@
 //! What a finished build says about itself: one JSON object, or a table for people.
 
+use super::Scope;
 use super::initramfs::Parts;
 use super::menu::MenuEntry;
-use super::Scope;
 use crate::units::{Bytes, ImageId};
 use std::path::PathBuf;
 
@@ -73,24 +73,49 @@ impl Outcome {
     pub fn table(&self) -> String {
         let (sizes, parts) = (&self.sizes, &self.initramfs);
         let mut rows: Vec<(String, u64, String)> = vec![
-            ("payload".into(), sizes.payload, format!("{} of files, image {}", Bytes(sizes.tree), self.image_id.short())),
+            (
+                "payload".into(),
+                sizes.payload,
+                format!(
+                    "{} of files, image {}",
+                    Bytes(sizes.tree),
+                    self.image_id.short()
+                ),
+            ),
             ("kernel".into(), sizes.kernel, self.kernel.release.clone()),
             ("initramfs".into(), sizes.initramfs, String::new()),
         ];
         if parts.foreign > 0 {
             rows.push(("  foreign".into(), parts.foreign, "as it was given".into()));
         } else {
-            let firmware = format!("{} files; {} that drivers mention are not in the tree", parts.firmware_count, parts.firmware_missing);
+            let firmware = format!(
+                "{} files; {} that drivers mention are not in the tree",
+                parts.firmware_count, parts.firmware_missing
+            );
             rows.push(("  agent".into(), parts.agent, "compressed alone".into()));
-            rows.push(("  modules".into(), parts.modules, format!("{} modules", parts.module_count)));
+            rows.push((
+                "  modules".into(),
+                parts.modules,
+                format!("{} modules", parts.module_count),
+            ));
             rows.push(("  firmware".into(), parts.firmware, firmware));
             rows.push(("  indexes".into(), parts.indexes, String::new()));
             rows.push(("  microcode".into(), parts.microcode, String::new()));
         }
-        rows.push(("ESP".into(), sizes.esp, format!("with the kernel image, {}", Bytes(sizes.uki))));
+        rows.push((
+            "ESP".into(),
+            sizes.esp,
+            format!("with the kernel image, {}", Bytes(sizes.uki)),
+        ));
         rows.push(("ISO".into(), sizes.iso, self.output.display().to_string()));
         let line = |(name, size, remark): (String, u64, String)| {
-            format!("{name:<12} {:>10} {size:>13}  {remark}", Bytes(size).to_string()).trim_end().to_owned() + "\n"
+            format!(
+                "{name:<12} {:>10} {size:>13}  {remark}",
+                Bytes(size).to_string()
+            )
+            .trim_end()
+            .to_owned()
+                + "\n"
         };
         rows.into_iter().map(line).collect()
     }

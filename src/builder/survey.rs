@@ -27,7 +27,11 @@ pub struct Survey {
 
 /// Walks the tree, without what `left_out` says (paths relative to the tree).
 pub fn survey(tree: &Tree, left_out: &[PathBuf], watch: &dyn Watch) -> Result<Survey> {
-    let mut found = Survey { bytes: 0, files: 0, newest: 0 };
+    let mut found = Survey {
+        bytes: 0,
+        files: 0,
+        newest: 0,
+    };
     let mut unreadable = Vec::new();
     let mut todo = vec![PathBuf::new()];
     while let Some(dir) = todo.pop() {
@@ -43,7 +47,9 @@ pub fn survey(tree: &Tree, left_out: &[PathBuf], watch: &dyn Watch) -> Result<Su
             if left_out.contains(&path) {
                 continue;
             }
-            let meta = entry.metadata().map_err(Error::system("looking at", &entry.path()))?;
+            let meta = entry
+                .metadata()
+                .map_err(Error::system("looking at", &entry.path()))?;
             found.files += 1;
             found.newest = found.newest.max(u64::try_from(meta.mtime()).unwrap_or(0));
             if meta.is_dir() {
@@ -67,15 +73,30 @@ fn readable(path: &Path) -> bool {
 /// mksquashfs would put empty files in their places.
 fn refuse_unreadable(tree: &Tree, mut paths: Vec<PathBuf>) -> Result<()> {
     paths.sort();
-    let Some(first) = paths.first() else { return Ok(()) };
+    let Some(first) = paths.first() else {
+        return Ok(());
+    };
     let on = tree.root().join(first);
-    let more: Vec<_> = paths.iter().skip(1).take(NAMED - 1).map(|p| format!("/{}", p.display())).collect();
+    let more: Vec<_> = paths
+        .iter()
+        .skip(1)
+        .take(NAMED - 1)
+        .map(|p| format!("/{}", p.display()))
+        .collect();
     let finding = match (paths.len(), more.is_empty()) {
         (_, true) => "it cannot be read".to_owned(),
-        (n, _) if n > NAMED => format!("it cannot be read, nor {} and {} more", more.join(", "), n - NAMED),
+        (n, _) if n > NAMED => format!(
+            "it cannot be read, nor {} and {} more",
+            more.join(", "),
+            n - NAMED
+        ),
         _ => format!("it cannot be read, nor {}", more.join(", ")),
     };
-    Err(Error::input(on.display(), finding, "build as the user who owns the tree, usually root"))
+    Err(Error::input(
+        on.display(),
+        finding,
+        "build as the user who owns the tree, usually root",
+    ))
 }
 
 /// The date of everything written: SOURCE_DATE_EPOCH where it is set

@@ -39,7 +39,11 @@ const MORE_PATH: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
 impl Tool {
     const fn new(name: &'static str, debian: &'static str, fedora: &'static str) -> Self {
-        Tool { name, debian, fedora }
+        Tool {
+            name,
+            debian,
+            fedora,
+        }
     }
 
     /// Where it is installed.
@@ -48,8 +52,14 @@ impl Tool {
         std::env::split_paths(&path)
             .chain(MORE_PATH.iter().map(PathBuf::from))
             .map(|dir| dir.join(self.name))
-            .find(|file| rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file())
-            .ok_or(Error::MissingTool { name: self.name, debian: self.debian, fedora: self.fedora })
+            .find(|file| {
+                rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file()
+            })
+            .ok_or(Error::MissingTool {
+                name: self.name,
+                debian: self.debian,
+                fedora: self.fedora,
+            })
     }
 }
 
@@ -96,21 +106,32 @@ impl Tools<'_> {
                 }
             }
         })?;
-        let log = log.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let log = log
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if waited.success() {
             return Ok(log.stdout);
         }
         if self.watch.cancelled() {
             return Err(Error::Interrupted);
         }
-        if log.tail.iter().any(|line| line.contains("No space left on device")) {
+        if log
+            .tail
+            .iter()
+            .any(|line| line.contains("No space left on device"))
+        {
             return Err(Error::no_space(self.scratch, None));
         }
         Err(Error::Tool {
             name: tool.name,
             doing: doing.to_owned(),
             status: waited.to_string(),
-            tail: log.tail.iter().map(|l| format!("  | {l}")).collect::<Vec<_>>().join("\n"),
+            tail: log
+                .tail
+                .iter()
+                .map(|l| format!("  | {l}"))
+                .collect::<Vec<_>>()
+                .join("\n"),
         })
     }
 
@@ -159,7 +180,9 @@ impl Tools<'_> {
             self.watch.percent(percent);
             return;
         }
-        let mut log = log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut log = log
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         log.add(text, is_stdout);
     }
 }
@@ -189,7 +212,9 @@ impl Log {
 /// The percentage that a progress line of mksquashfs (`[==- ] 12/99  12%`) or xorriso
 /// (`UPDATE :  12.3% done`) shows.
 fn percent_in(line: &str) -> Option<u8> {
-    let number = line.split_whitespace().find_map(|word| word.strip_suffix('%'))?;
+    let number = line
+        .split_whitespace()
+        .find_map(|word| word.strip_suffix('%'))?;
     let shows_progress = line.starts_with('[') || line.contains("UPDATE");
     let value: f32 = number.parse().ok()?;
     (shows_progress && (0.0..=100.0).contains(&value)).then_some(value as u8)
@@ -197,7 +222,10 @@ fn percent_in(line: &str) -> Option<u8> {
 
 /// An argument list from unlike strings.
 pub fn args<const N: usize>(words: [&dyn AsRef<OsStr>; N]) -> Vec<OsString> {
-    words.iter().map(|word| (*word).as_ref().to_owned()).collect()
+    words
+        .iter()
+        .map(|word| (*word).as_ref().to_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -208,7 +236,10 @@ mod tests {
     fn progress_lines_of_both_tools_are_understood() {
         assert_eq!(percent_in("[=====|      ] 1024/4096  25%"), Some(25));
         assert_eq!(percent_in("xorriso : UPDATE :  68.79% done"), Some(68));
-        assert_eq!(percent_in("Filesystem size 1 Kbytes, 38.16% of uncompressed"), None);
+        assert_eq!(
+            percent_in("Filesystem size 1 Kbytes, 38.16% of uncompressed"),
+            None
+        );
     }
 
     #[test]
@@ -216,6 +247,9 @@ mod tests {
         let tool = Tool::new("liveroot-no-such-tool", "some-deb", "some-rpm");
         let text = tool.find().unwrap_err().to_string();
         assert!(text.contains("liveroot-no-such-tool"), "{text}");
-        assert!(text.contains("apt install some-deb") && text.contains("dnf install some-rpm"), "{text}");
+        assert!(
+            text.contains("apt install some-deb") && text.contains("dnf install some-rpm"),
+            "{text}"
+        );
     }
 }

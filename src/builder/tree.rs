@@ -29,9 +29,12 @@ pub struct Tree {
 impl Tree {
     /// Opens a tree: a directory with an init, and without a live /proc.
     pub fn open(root: &Path) -> Result<Tree> {
-        let refuse = |finding: &str, remedy: &str| Err(Error::input(root.display(), finding, remedy));
+        let refuse =
+            |finding: &str, remedy: &str| Err(Error::input(root.display(), finding, remedy));
         let root_found = match fs::metadata(root) {
-            Ok(meta) if meta.is_dir() => root.canonicalize().map_err(Error::system("opening", root))?,
+            Ok(meta) if meta.is_dir() => root
+                .canonicalize()
+                .map_err(Error::system("opening", root))?,
             Ok(_) => {
                 return refuse(
                     "it is not a directory",
@@ -39,7 +42,10 @@ impl Tree {
                 );
             }
             Err(cause) => {
-                return refuse(&format!("it cannot be opened: {cause}"), "name the root directory of a distribution");
+                return refuse(
+                    &format!("it cannot be opened: {cause}"),
+                    "name the root directory of a distribution",
+                );
             }
         };
         let tree = Tree { root: root_found };
@@ -49,7 +55,10 @@ impl Tree {
                 "unmount what is mounted below it (umount -R), or it ends up in the image",
             );
         }
-        if !INITS.iter().any(|init| tree.resolve(init).is_some_and(|file| file.is_file())) {
+        if !INITS
+            .iter()
+            .any(|init| tree.resolve(init).is_some_and(|file| file.is_file()))
+        {
             return refuse(
                 "it has no init (looked for /sbin/init, /usr/lib/systemd/systemd and the like)",
                 "name the root directory of a distribution with an init system installed",
@@ -97,16 +106,18 @@ impl Tree {
     /// The bytes of a file; none when there is none.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         match self.resolve(path) {
-            Some(file) if file.is_file() => {
-                fs::read(&file).map(Some).map_err(Error::system("reading", &file))
-            }
+            Some(file) if file.is_file() => fs::read(&file)
+                .map(Some)
+                .map_err(Error::system("reading", &file)),
             _ => Ok(None),
         }
     }
 
     /// The text of a file; none when there is none.
     pub fn read_text(&self, path: &str) -> Result<Option<String>> {
-        Ok(self.read(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        Ok(self
+            .read(path)?
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// The names in a directory, sorted; empty when there is none.
@@ -144,7 +155,9 @@ fn parts(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
 
 /// One value of os-release(5), without its quotes.
 fn os_release_value(text: &str, key: &str) -> Option<String> {
-    let value = text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))?;
+    let value = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))?;
     let value = value.trim().trim_matches(['"', '\'']);
     (!value.is_empty()).then(|| value.to_owned())
 }
@@ -169,7 +182,10 @@ mod tests {
     #[test]
     fn absolute_links_stay_within_the_tree() {
         let (_dir, tree) = tree();
-        assert_eq!(tree.resolve("sbin/init"), Some(tree.root().join("usr/sbin/init")));
+        assert_eq!(
+            tree.resolve("sbin/init"),
+            Some(tree.root().join("usr/sbin/init"))
+        );
         assert_eq!(tree.resolve("up/passwd"), None);
         assert_eq!(tree.resolve("loop"), None);
         assert_eq!(tree.resolve("/../usr"), Some(tree.root().join("usr")));
@@ -185,7 +201,10 @@ mod tests {
     #[test]
     fn os_release_values_lose_their_quotes() {
         let text = "NAME=\"Debian GNU/Linux\"\nID=debian\nEMPTY=\n";
-        assert_eq!(os_release_value(text, "NAME").as_deref(), Some("Debian GNU/Linux"));
+        assert_eq!(
+            os_release_value(text, "NAME").as_deref(),
+            Some("Debian GNU/Linux")
+        );
         assert_eq!(os_release_value(text, "ID").as_deref(), Some("debian"));
         assert_eq!(os_release_value(text, "EMPTY"), None);
     }

@@ -6,7 +6,7 @@
 
 use super::tool::{OBJCOPY, Tools};
 use super::{Error, Kernel, Result, Tree};
-use crate::ondisk::pe::{MACHINE_AMD64, PeLayout};
+use crate::ondisk::pe::{self, MACHINE_AMD64, PeLayout};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -20,14 +20,18 @@ const STUB: &str = "linuxx64.efi.stub";
 /// Finds one of systemd's EFI programs in the tree, else on the host.
 pub fn find_efi(tree: &Tree, name: &str) -> Result<PathBuf> {
     let host = Path::new("/").join(EFI_DIR).join(name);
-    let found = tree.resolve(&format!("{EFI_DIR}/{name}")).filter(|file| file.is_file());
-    found.or_else(|| host.is_file().then_some(host)).ok_or_else(|| {
-        Error::input(
-            format!("/{EFI_DIR}/{name}"),
-            "it is neither in the tree nor on this machine",
-            "install it in either: systemd-boot-efi (Debian), systemd-boot-unsigned (Fedora)",
-        )
-    })
+    let found = tree
+        .resolve(&format!("{EFI_DIR}/{name}"))
+        .filter(|file| file.is_file());
+    found
+        .or_else(|| host.is_file().then_some(host))
+        .ok_or_else(|| {
+            Error::input(
+                format!("/{EFI_DIR}/{name}"),
+                "it is neither in the tree nor on this machine",
+                "install it in either: systemd-boot-efi (Debian), systemd-boot-unsigned (Fedora)",
+            )
+        })
 }
 
 /// The stub of this build.
@@ -49,11 +53,23 @@ pub struct Sections {
 }
 
 /// Writes the image.
-pub fn write(tools: &Tools<'_>, stub: &Path, kernel: &Kernel, parts: &Sections, to: &Path) -> Result<()> {
+pub fn write(
+    tools: &Tools<'_>,
+    stub: &Path,
+    kernel: &Kernel,
+    parts: &Sections,
+    to: &Path,
+) -> Result<()> {
     let bytes = std::fs::read(stub).map_err(Error::system("reading", stub))?;
-    let layout = PeLayout::parse(&bytes).filter(|pe| pe.machine == MACHINE_AMD64).ok_or_else(|| {
-        Error::input(stub.display(), "it is no EFI program for x86-64", "reinstall systemd's EFI programs")
-    })?;
+    let layout = PeLayout::parse(&bytes)
+        .filter(|pe| pe.machine == MACHINE_AMD64)
+        .ok_or_else(|| {
+            Error::input(
+                stub.display(),
+                "it is no EFI program for x86-64",
+                "reinstall systemd's EFI programs",
+            )
+        })?;
     let sections: [(&str, &Path); 5] = [
         (".osrel", &parts.osrel),
         (".uname", &parts.uname),
@@ -63,7 +79,11 @@ pub fn write(tools: &Tools<'_>, stub: &Path, kernel: &Kernel, parts: &Sections, 
     ];
     let mut lengths = Vec::new();
     for (_, file) in &sections {
-        lengths.push(std::fs::metadata(file).map_err(Error::system("looking at", file))?.len());
+        lengths.push(
+            std::fs::metadata(file)
+                .map_err(Error::system("looking at", file))?
+                .len(),
+        );
     }
     let mut words: Vec<OsString> = Vec::new();
     for ((name, file), vma) in sections.iter().zip(addresses(&layout, &lengths)) {
@@ -74,7 +94,21 @@ pub fn write(tools: &Tools<'_>, stub: &Path, kernel: &Kernel, parts: &Sections, 
     }
     words.extend([stub.into(), to.into()]);
     tools.run(OBJCOPY, "joining kernel and initramfs", &words)?;
-    Ok(())
+    set_date(to, tools.epoch)
+}
+
+/// Puts the build's date where objcopy wrote the clock.
+fn set_date(image: &Path, epoch: u64) -> Result<()> {
+    let mut bytes = std::fs::read(image).map_err(Error::system("reading", image))?;
+    // The field has 32 bits, and counts from 1970 to 2106.
+    pe::stamp(&mut bytes, epoch as u32).ok_or_else(|| {
+        Error::input(
+            image.display(),
+            "objcopy made no EFI program of it",
+            "use binutils 2.35 or newer",
+        )
+    })?;
+    std::fs::write(image, bytes).map_err(Error::system("writing", image))
 }
 
 /// Addresses for sections of these lengths behind all that the stub has.

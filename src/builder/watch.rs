@@ -7,8 +7,6 @@ pub trait Watch: Sync {
     fn phase(&self, what: &str);
     /// How far the phase is, 0 to 100.
     fn percent(&self, percent: u8);
-    /// Something worth knowing.
-    fn note(&self, line: &str);
     /// Something that may surprise later.
     fn warn(&self, line: &str);
     /// Whether the build is to be given up.
@@ -17,5 +15,9 @@ pub trait Watch: Sync {
 
 /// Fails when the build is to be given up.
 pub fn check(watch: &dyn Watch) -> super::Result<()> {
-    if watch.cancelled() { Err(super::Error::Interrupted) } else { Ok(()) }
+    if watch.cancelled() {
+        Err(super::Error::Interrupted)
+    } else {
+        Ok(())
+    }
 }

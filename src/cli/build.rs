@@ -31,7 +31,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "initrd")]
     agent: Option<PathBuf>,
     /// Drivers in the initramfs: what boot media need, or server adapters (SAS, Fibre Channel) too
-    #[arg(long, value_enum, default_value = "boot", value_name = "boot|all", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "boot",
+        value_name = "boot|all",
+        hide_possible_values = true
+    )]
     drivers: Drivers,
     /// A foreign initramfs in place of ours; the image's identity is appended to it
     #[arg(long, value_name = "FILE")]
@@ -73,14 +79,19 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(outcome) => match show(&outcome, args.json) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => {
-                eprintln!("liveroot: {} is complete, but standard output failed: {e}", outcome.output.display());
+                eprintln!(
+                    "liveroot: {} is complete, but standard output failed: {e}",
+                    outcome.output.display()
+                );
                 ExitCode::FAILURE
             }
         },
         Err(error) => {
             eprintln!("liveroot: {error}");
             match (error, interrupt::caught()) {
-                (Error::Interrupted, Some(signal)) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)),
+                (Error::Interrupted, Some(signal)) => {
+                    ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
+                }
                 _ => ExitCode::FAILURE,
             }
         }
@@ -88,7 +99,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn show(outcome: &Outcome, json: bool) -> std::io::Result<()> {
-    let mut text = if json { serde_json::to_string(outcome)? } else { outcome.table() };
+    let mut text = if json {
+        serde_json::to_string(outcome)?
+    } else {
+        outcome.table()
+    };
     if json {
         text.push('\n');
     }

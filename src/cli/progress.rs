@@ -25,7 +25,10 @@ impl Progress {
     /// As suits what standard error is.
     pub(super) fn on_stderr() -> Progress {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Progress { terminal: std::io::stderr().is_terminal() && !dumb, state: Mutex::default() }
+        Progress {
+            terminal: std::io::stderr().is_terminal() && !dumb,
+            state: Mutex::default(),
+        }
     }
 
     /// Takes the changing line away.
@@ -52,12 +55,17 @@ impl Progress {
 /// A closed standard error is no reason to fail.
 fn print(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    let _ = stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush());
 }
 
 impl Watch for Progress {
     fn phase(&self, what: &str) {
-        *self.state() = State { phase: what.to_owned(), percent: None };
+        *self.state() = State {
+            phase: what.to_owned(),
+            percent: None,
+        };
         match self.terminal {
             true => print(&format!("{ERASE}{what} …")),
             false => print(&format!("liveroot: {what}\n")),
@@ -70,10 +78,6 @@ impl Watch for Progress {
             state.percent = Some(percent);
             print(&format!("{ERASE}{} … {percent} %", state.phase));
         }
-    }
-
-    fn note(&self, line: &str) {
-        self.line(line);
     }
 
     fn warn(&self, line: &str) {

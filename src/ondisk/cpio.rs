@@ -135,8 +135,9 @@ fn write_header(
 ) {
     let name_len = name.len() as u32 + 1;
     out.extend_from_slice(MAGIC);
-    let fields =
-        [inode, mode, 0, 0, links, 0, len, 0, 0, device.0, device.1, name_len, 0];
+    let fields = [
+        inode, mode, 0, 0, links, 0, len, 0, 0, device.0, device.1, name_len, 0,
+    ];
     for field in fields {
         out.extend_from_slice(format!("{field:08X}").as_bytes());
     }
@@ -197,7 +198,10 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, usize), BadCpio> {
 
 fn read_entry(bytes: &[u8], at: usize) -> Result<(Entry<'_>, usize), BadCpio> {
     let cut = BadCpio::Cut(at);
-    let header = bytes.get(at..).and_then(|rest| rest.get(..HEADER_LEN)).ok_or(cut.clone())?;
+    let header = bytes
+        .get(at..)
+        .and_then(|rest| rest.get(..HEADER_LEN))
+        .ok_or(cut.clone())?;
     if &header[..6] != MAGIC {
         return Err(BadCpio::NoHeader(at));
     }
@@ -209,7 +213,9 @@ fn read_entry(bytes: &[u8], at: usize) -> Result<(Entry<'_>, usize), BadCpio> {
             .ok_or(BadCpio::NoHeader(at))
     };
     let name_at = at + HEADER_LEN;
-    let name_end = name_at.checked_add(field(11)? as usize).ok_or(cut.clone())?;
+    let name_end = name_at
+        .checked_add(field(11)? as usize)
+        .ok_or(cut.clone())?;
     let name = bytes.get(name_at..name_end).ok_or(cut.clone())?;
     let name = name.strip_suffix(&[0]).ok_or(BadCpio::NoHeader(at))?;
     let data_at = name_end.next_multiple_of(4);
@@ -242,7 +248,10 @@ mod tests {
         let bytes = sample().to_bytes().unwrap();
         let (entries, used) = read(&bytes).unwrap();
         let names: Vec<_> = entries.iter().map(|e| e.name.as_str()).collect();
-        assert_eq!(names, ["dev", "dev/console", "etc", "etc/initrd-release", "proc"]);
+        assert_eq!(
+            names,
+            ["dev", "dev/console", "etc", "etc/initrd-release", "proc"]
+        );
         assert_eq!(used, bytes.len());
         assert_eq!(entries[1].device, (5, 1));
         assert_eq!(entries[3].data, b"ID=liveroot\n");

@@ -74,7 +74,9 @@ impl<'a> Elf<'a> {
     pub fn section(&self, name: &str) -> Result<Option<&'a [u8]>, BadElf> {
         let (table, size, count) = (self.u64(40)?, self.u16(58)?, self.u16(60)?);
         let header = |n: u16| {
-            table.checked_add(u64::from(n) * u64::from(size)).ok_or(BadElf::Cut)
+            table
+                .checked_add(u64::from(n) * u64::from(size))
+                .ok_or(BadElf::Cut)
         };
         if table == 0 || count == 0 {
             return Ok(None);
@@ -96,18 +98,25 @@ impl<'a> Elf<'a> {
         if self.u32(at.saturating_add(4))? == SHT_NOBITS {
             return Ok(&[]);
         }
-        self.range(self.u64(at.saturating_add(24))?, self.u64(at.saturating_add(32))?)
+        self.range(
+            self.u64(at.saturating_add(24))?,
+            self.u64(at.saturating_add(32))?,
+        )
     }
 
     fn range(&self, start: u64, len: u64) -> Result<&'a [u8], BadElf> {
         let end = start.checked_add(len).ok_or(BadElf::Cut)?;
         let (start, end) = (usize::try_from(start), usize::try_from(end));
-        let (Ok(start), Ok(end)) = (start, end) else { return Err(BadElf::Cut) };
+        let (Ok(start), Ok(end)) = (start, end) else {
+            return Err(BadElf::Cut);
+        };
         self.bytes.get(start..end).ok_or(BadElf::Cut)
     }
 
     fn array<const N: usize>(&self, at: u64) -> Result<[u8; N], BadElf> {
-        self.range(at, N as u64)?.try_into().map_err(|_| BadElf::Cut)
+        self.range(at, N as u64)?
+            .try_into()
+            .map_err(|_| BadElf::Cut)
     }
 
     fn u16(&self, at: u64) -> Result<u16, BadElf> {
@@ -126,7 +135,9 @@ impl<'a> Elf<'a> {
 /// The values of one key of a module's `.modinfo` section: strings `key=value`, each
 /// ended by a NUL (`include/linux/moduleparam.h`).
 pub fn modinfo_values<'a>(section: &'a [u8], key: &str) -> Vec<&'a str> {
-    let entries = section.split(|b| *b == 0).filter_map(|e| std::str::from_utf8(e).ok());
+    let entries = section
+        .split(|b| *b == 0)
+        .filter_map(|e| std::str::from_utf8(e).ok());
     entries
         .filter_map(|entry| entry.strip_prefix(key)?.strip_prefix('='))
         .collect()
@@ -143,7 +154,11 @@ mod tests {
         let elf = Elf::parse(&bytes).unwrap();
         assert_eq!(elf.machine().unwrap(), EM_X86_64);
         assert!(elf.is_program().unwrap());
-        assert!(elf.section(".text").unwrap().is_some_and(|text| text.len() > 1000));
+        assert!(
+            elf.section(".text")
+                .unwrap()
+                .is_some_and(|text| text.len() > 1000)
+        );
         assert_eq!(elf.section(".modinfo").unwrap(), None);
     }
 
@@ -159,11 +174,18 @@ mod tests {
         assert_eq!(modinfo_values(section, "firmware"), ["a.bin", "b/c.bin"]);
     }
 
+    /// The first 4 KiB of this test program.
+    fn head() -> Vec<u8> {
+        let mut bytes = vec![0; 4096];
+        let mut file = std::fs::File::open("/proc/self/exe").unwrap();
+        std::io::Read::read_exact(&mut file, &mut bytes).unwrap();
+        bytes
+    }
+
     proptest! {
         #[test]
         fn damaged_headers_never_panic(damage in proptest::collection::vec((0usize..64, any::<u8>()), 0..20)) {
-            let mut bytes = std::fs::read("/proc/self/exe").unwrap();
-            bytes.truncate(4096);
+            let mut bytes = head();
             for (at, byte) in damage {
                 bytes[at] = byte;
             }

@@ -35,12 +35,16 @@ pub fn probe(head: &[u8]) -> Option<FsFacts> {
     })
 }
 
-/// The sum covers the rest of the superblock's block, itself counted as zero.
+/// The sum covers the rest of the superblock's block, itself counted as zero
+/// (`fs/erofs/super.c`, erofs_superblock_csum_verify).
 fn sum_holds(sb: &[u8], bits: u8) -> bool {
     if le32(sb, FEATURE_COMPAT) & EROFS_FEATURE_COMPAT_SB_CHKSUM == 0 {
         return true;
     }
-    let covered = (1usize << bits).checked_sub(EROFS_SUPER_OFFSET);
-    let block = covered.and_then(|length| sb.get(..length));
-    block.is_some_and(|block| crc32c_without(block, CHECKSUM) == le32(sb, CHECKSUM))
+    let length = match 1usize << bits {
+        block if block > EROFS_SUPER_OFFSET => block - EROFS_SUPER_OFFSET,
+        block => block,
+    };
+    let covered = sb.get(..length);
+    covered.is_some_and(|covered| crc32c_without(covered, CHECKSUM) == le32(sb, CHECKSUM))
 }

@@ -42,7 +42,8 @@ const FREE: u8 = 0xe5;
 /// Stands for a true 0xe5 at the start of a name.
 const KANJI_E5: u8 = 0x05;
 
-/// How much of a root directory is searched, and in what pieces: 2,048 entries.
+/// How much of a root directory is searched, and in what pieces: 2,048 entries, fewer
+/// where clusters are smaller than a piece.
 const PIECE: usize = 4096;
 const PIECES: usize = 16;
 

@@ -42,9 +42,14 @@ impl ModuleIndex {
     /// Reads modules.dep.
     pub fn read_dep(&mut self, text: &str) {
         for line in text.lines() {
-            let Some((path, needs)) = line.split_once(':') else { continue };
+            let Some((path, needs)) = line.split_once(':') else {
+                continue;
+            };
             let needs = needs.split_whitespace().map(name_of_path).collect();
-            let module = Module { path: path.to_owned(), needs };
+            let module = Module {
+                path: path.to_owned(),
+                needs,
+            };
             self.modules.insert(name_of_path(path), module);
         }
     }
@@ -90,7 +95,9 @@ impl ModuleIndex {
 
     /// Reads modules.builtin.modinfo: `NAME.KEY=VALUE`, each ended by a NUL.
     pub fn read_builtin_modinfo(&mut self, bytes: &[u8]) {
-        let entries = bytes.split(|b| *b == 0).filter_map(|e| std::str::from_utf8(e).ok());
+        let entries = bytes
+            .split(|b| *b == 0)
+            .filter_map(|e| std::str::from_utf8(e).ok());
         let aliases = entries.filter_map(|e| Some(e.split_once(".alias=")?.1));
         self.builtin_aliases.extend(aliases.map(normal));
     }
@@ -128,8 +135,15 @@ impl ModuleIndex {
             return Resolved::Modules(found);
         }
         let builtin = self.builtin.contains(&name)
-            || self.builtin_aliases.iter().any(|pattern| matches(pattern, &name));
-        if builtin { Resolved::Builtin } else { Resolved::Nothing }
+            || self
+                .builtin_aliases
+                .iter()
+                .any(|pattern| matches(pattern, &name));
+        if builtin {
+            Resolved::Builtin
+        } else {
+            Resolved::Nothing
+        }
     }
 }
 
@@ -223,7 +237,9 @@ mod tests {
             "# made by depmod\nalias fs-ext4 ext4\nalias pci:v*d*sv*sd*bc01sc08i02* nvme\n\
              alias crypto-crc32c crc32c_intel\nalias gone lost\n",
         );
-        index.read_hints("softdep ext4 pre: crypto-crc32c post: x\nsoftdep cifs gcm\nweakdep ext4 w\n");
+        index.read_hints(
+            "softdep ext4 pre: crypto-crc32c post: x\nsoftdep cifs gcm\nweakdep ext4 w\n",
+        );
         index.read_builtin("kernel/drivers/virtio/virtio.ko\n");
         index.read_builtin_modinfo(b"squashfs.alias=fs-squashfs\0squashfs.license=GPL\0");
         index
@@ -247,7 +263,11 @@ mod tests {
         assert_eq!(index().resolve("virtio"), Resolved::Builtin);
         assert_eq!(index().resolve("fs-squashfs"), Resolved::Builtin);
         assert_eq!(index().resolve("fs-xfs"), Resolved::Nothing);
-        assert_eq!(index().resolve("gone"), Resolved::Nothing, "alias of a missing module");
+        assert_eq!(
+            index().resolve("gone"),
+            Resolved::Nothing,
+            "alias of a missing module"
+        );
     }
 
     #[test]
@@ -284,7 +304,8 @@ mod tests {
         #[test]
         fn any_pattern_ends_without_a_panic(pattern in r"[a-c*?\[\]!-]{0,12}", name in "[a-c-]{0,12}") {
             let _ = matches(&pattern, &name);
-            prop_assert!(matches(&format!("*{}*", &name[..name.len() / 2]), &name));
+            let half = format!("*{}*", &name[..name.len() / 2]);
+            prop_assert!(matches(&half, &name));
         }
     }
 }

@@ -2,12 +2,17 @@
 //!
 //! lvm2's `lib/format_text/layout.h`: a label in one of the first four sectors.
 
-use super::fields::{has_magic, le64, slice};
+use super::checksum::crc32;
+use super::fields::{has_magic, le32, le64, slice};
 use super::{FsFacts, FsKind, text};
 
 const LABEL_SCAN_SECTORS: usize = 4;
 const LABEL_ID: &[u8] = b"LABELONE";
 const SECTOR_XL: usize = 8;
+/// Over the rest of the sector, from the next field on.
+const CRC_XL: usize = 16;
+const SUMMED: usize = 20;
+const INITIAL_CRC: u32 = 0xf597_a6cf;
 const TYPE: usize = 24;
 const LVM2_LABEL: &[u8] = b"LVM2 001";
 /// First field of the header of a physical volume, right behind the label.
@@ -22,6 +27,7 @@ pub fn probe(head: &[u8]) -> Option<FsFacts> {
         has_magic(sector, 0, LABEL_ID)
             && has_magic(sector, TYPE, LVM2_LABEL)
             && le64(sector, SECTOR_XL) == *number as u64
+            && le32(sector, CRC_XL) == crc32(INITIAL_CRC, slice(sector, SUMMED, 512 - SUMMED))
     };
     let (_, sector) = sectors.into_iter().find(is_label)?;
     Some(FsFacts {

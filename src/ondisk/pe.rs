@@ -53,6 +53,37 @@ impl PeLayout {
     }
 }
 
+/// Sets the image's time stamp and, since that changes it, its checksum; none, and nothing
+/// is changed, when the bytes are no PE image. objcopy writes the clock there.
+pub fn stamp(bytes: &mut [u8], time: u32) -> Option<()> {
+    PeLayout::parse(bytes)?;
+    let coff = u32_at(bytes, 0x3c)? as usize;
+    let checksum = coff + 24 + 64;
+    bytes
+        .get_mut(coff + 8..coff + 12)?
+        .copy_from_slice(&time.to_le_bytes());
+    bytes.get_mut(checksum..checksum + 4)?.fill(0);
+    let sum = checksum_of(bytes);
+    bytes
+        .get_mut(checksum..checksum + 4)?
+        .copy_from_slice(&sum.to_le_bytes());
+    Some(())
+}
+
+/// The sum of all 16-bit words with the carry added back, and the length. Its own field
+/// counts as zero.
+fn checksum_of(bytes: &[u8]) -> u32 {
+    let words = bytes.chunks(2).map(|pair| match pair {
+        [low, high] => u32::from(u16::from_le_bytes([*low, *high])),
+        _ => u32::from(pair[0]),
+    });
+    let sum = words.fold(0, |sum: u32, word| {
+        let sum = sum + word;
+        (sum & 0xffff) + (sum >> 16)
+    });
+    sum.wrapping_add(bytes.len() as u32)
+}
+
 fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
@@ -101,6 +132,25 @@ pub(crate) mod tests {
         assert_eq!(layout.end, 0x4234);
     }
 
+    #[test]
+    fn a_stamp_changes_time_and_checksum_only_and_repeats() {
+        let (mut one, before) = (sample(0), sample(0));
+        stamp(&mut one, 1_700_000_000).unwrap();
+        let changed: Vec<_> = (0..one.len())
+            .filter(|at| one[*at] != before[*at])
+            .collect();
+        assert!(
+            changed
+                .iter()
+                .all(|at| (0x88..0x8c).contains(at) || (0xd8..0xdc).contains(at))
+        );
+        let mut two = one.clone();
+        stamp(&mut two, 1_700_000_000).unwrap();
+        assert_eq!(one, two);
+        assert_eq!(checksum_of(&[1, 0, 0xff, 0xff, 3]), 4 + 5);
+        assert_eq!(stamp(&mut [0; 64], 0), None);
+    }
+
     proptest! {
         #[test]
         fn damaged_headers_never_panic(damage in proptest::collection::vec((0usize..0x200, any::<u8>()), 0..20), len in 0usize..0x400) {
@@ -109,6 +159,7 @@ pub(crate) mod tests {
                 pe[at] = byte;
             }
             let _ = PeLayout::parse(&pe[..len]);
+            let _ = stamp(&mut pe[..len], 1);
         }
     }
 }

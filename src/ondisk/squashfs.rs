@@ -3,7 +3,7 @@
 //! `include/linux/squashfs_fs.h`, struct squashfs_super_block; little-endian, at byte 0.
 
 use super::fields::{has_magic, le16, le32, le64};
-use super::{ByteSource, FsFacts, FsKind, ReadError};
+use super::{ByteSource, FsFacts, FsKind, ReadError, read_up_to};
 use crate::units::Bytes;
 
 const MAGIC: &[u8] = b"hsqs";
@@ -63,18 +63,15 @@ impl Superblock {
 
 /// Reads the superblock at the start of an image; none if it is not squashfs 4.
 pub fn read_superblock(image: &dyn ByteSource) -> Result<Option<Superblock>, ReadError> {
-    let mut bytes = [0; LENGTH];
-    match image.read_at(0, &mut bytes) {
-        Err(ReadError::PastEnd) => Ok(None),
-        other => other.map(|()| parse(&bytes)),
-    }
+    read_up_to(image, 0, LENGTH).map(|head| parse(&head))
 }
 
 /// As [`read_superblock`], of bytes already read.
 pub fn parse(head: &[u8]) -> Option<Superblock> {
     let block_size = le32(head, BLOCK_SIZE);
     let bytes_used = le64(head, BYTES_USED);
-    let sound = has_magic(head, 0, MAGIC)
+    let sound = head.len() >= LENGTH
+        && has_magic(head, 0, MAGIC)
         && le16(head, S_MAJOR) == 4
         && 1u32.checked_shl(le16(head, BLOCK_LOG).into()) == Some(block_size)
         && (12..=20).contains(&le16(head, BLOCK_LOG))

@@ -1,4 +1,5 @@
-//! Patterns of module aliases: `*`, `?` and `[a-z]`, as fnmatch(3) without flags reads them.
+//! Patterns of module aliases: `*`, `?` and `[a-z]`, as fnmatch(3) without flags reads them;
+//! `-` and `_` are one letter, as in the names of modules.
 
 /// Whether `pattern` matches all of `text`. Time is at most their product.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
@@ -42,6 +43,7 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
             }
             None
         }
+        b'-' | b'_' => matches!(byte, b'-' | b'_').then_some(1),
         literal => (*literal == byte).then_some(1),
     }
 }
@@ -66,7 +68,8 @@ mod tests {
         ));
         assert!(m("usb:v0[1-3]*", "usb:v02aa"));
         assert!(!m("usb:v0[1-3]*", "usb:v04aa"));
-        assert!(m("scsi:t-0x05*", "scsi:t-0x05"));
+        assert!(m("scsi:t-0x05*", "scsi:t-0x05") && m("crypto-crc32c", "crypto_crc32c"));
+        assert!(m("usb:v[0-9]*", "usb:v5") && !m("usb:v[0-9]*", "usb:v-"));
         assert!(!m("", "x") && m("", "") && m("***", "") && !m("[", "["));
     }
 

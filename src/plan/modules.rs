@@ -5,6 +5,7 @@
 
 use super::glob;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Place of a module in its [`ModuleIndex`].
 pub type ModuleId = usize;
@@ -20,12 +21,23 @@ pub struct Module {
     wants: Vec<String>,
 }
 
-/// When a module is loaded for a device that is there.
+/// In which order modules are loaded that are called for at the same time; the lowest
+/// first. Insertions are work for a CPU, and what they start is mostly waiting: so what is
+/// waited for longest goes in early, and what only stacks goes in while it is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
-    /// It may lead to the medium.
-    Medium,
-    /// It serves people at the failure page: keyboards and screens.
+pub enum Rank {
+    /// Buses and devices that answer at once (virtio, NVMe, cards), and the drivers of
+    /// devices that were found on a slow bus.
+    Quick,
+    /// USB hosts: a stick is there 0.3 to 3 s after them.
+    UsbHost,
+    /// Other hosts of storage: a SATA link resets for 0.3 s and more.
+    Host,
+    /// File systems and the loop device.
+    Stack,
+    /// What will be asked for when a disk appears on a slow bus.
+    Ahead,
+    /// Keyboards and screens, for people at the failure page: not before it is shown.
     Page,
 }
 
@@ -34,27 +46,25 @@ pub enum Urgency {
 pub struct ModuleIndex {
     modules: Vec<Module>,
     by_name: HashMap<String, ModuleId>,
-    /// Patterns by what stands before their first colon: `pci`, `usb`, `fs-ext4`.
-    aliases: HashMap<String, Vec<(String, ModuleId)>>,
+    /// modules.alias as it was read; patterns are ranges of it. Three thousand lines are
+    /// read before the first driver goes in: each allocation would be felt.
+    text: String,
+    /// Patterns by what stands before their first colon (`pci`), nothing for `fs-ext4`.
+    buckets: Vec<(String, Vec<Alias>)>,
 }
+
+/// A pattern, by its place in the text, and whose it is.
+type Alias = (Range<usize>, ModuleId);
 
 impl ModuleIndex {
     /// Reads the three files. Lines that make no sense are passed over, names that are not
     /// in `dep` are built into the kernel or not in this initramfs.
-    pub fn parse(dep: &str, alias: &str, softdep: &str) -> Self {
+    pub fn parse(dep: &str, alias: String, softdep: &str) -> Self {
         let mut index = ModuleIndex::default();
         index.read_dep(dep);
-        for line in alias.lines() {
-            let mut fields = line.split_whitespace();
-            if let (Some("alias"), Some(pattern), Some(name)) =
-                (fields.next(), fields.next(), fields.next())
-            {
-                index.add_alias(pattern, name);
-            }
-        }
-        for line in softdep.lines() {
-            index.read_softdep(line);
-        }
+        index.read_alias(&alias);
+        index.text = alias;
+        softdep.lines().for_each(|line| index.read_softdep(line));
         index
     }
 
@@ -73,16 +83,54 @@ impl ModuleIndex {
         }
         for (id, (_, needs)) in lines.iter().enumerate() {
             let find = |path: &str| self.by_name.get(&module_name(path)).copied();
-            self.modules[id].needs = needs.split_whitespace().filter_map(find).collect();
+            self.modules[id].needs = needs.split(' ').filter_map(find).collect();
         }
     }
 
-    fn add_alias(&mut self, pattern: &str, name: &str) {
-        if let Some(id) = self.by_name.get(&normal(name)) {
-            let pattern = normal(pattern);
-            let bucket = self.aliases.entry(bucket(&pattern).to_owned()).or_default();
-            bucket.push((pattern, *id));
+    /// `alias PATTERN NAME`. Lines of one module follow one another, and those of one bus.
+    fn read_alias(&mut self, text: &str) {
+        let mut at = 0;
+        let mut last: (&str, Option<ModuleId>) = ("", None);
+        let mut place = usize::MAX;
+        for line in text.split('\n') {
+            let (start, end) = (at, at + line.len());
+            at = end + 1;
+            let Some(rest) = line.strip_prefix("alias ") else {
+                continue;
+            };
+            let Some((pattern, name)) = rest.rsplit_once(' ') else {
+                continue;
+            };
+            if name != last.0 {
+                last = (name, self.by_name.get(&normal(name)).copied());
+            }
+            let Some(id) = last.1 else { continue };
+            let bus = bus_of(pattern);
+            if self
+                .buckets
+                .get(place)
+                .is_none_or(|(known, _)| known != bus)
+            {
+                place = self.bucket(bus);
+            }
+            let range = start + "alias ".len()..end - name.len() - 1;
+            self.buckets[place].1.push((range, id));
         }
+    }
+
+    fn bucket(&mut self, bus: &str) -> usize {
+        self.buckets
+            .iter()
+            .position(|(known, _)| known == bus)
+            .unwrap_or_else(|| {
+                self.buckets.push((bus.to_owned(), Vec::new()));
+                self.buckets.len() - 1
+            })
+    }
+
+    /// Whether any alias is of `bus`, as sysfs names buses.
+    pub fn knows_bus(&self, bus: &str) -> bool {
+        self.buckets.iter().any(|(known, _)| known.starts_with(bus))
     }
 
     /// `softdep NAME pre: A B post: C`: A and B go in first; C and later are not waited for.
@@ -119,16 +167,19 @@ impl ModuleIndex {
     /// The modules that `alias` (a MODALIAS, or a module's own name) calls for; none is
     /// normal: built in, or not for a boot medium.
     pub fn find(&self, alias: &str) -> Vec<ModuleId> {
-        let alias = normal(alias);
-        if let Some(id) = self.by_name.get(&alias) {
+        if let Some(id) = self.by_name.get(&normal(alias)) {
             return vec![*id];
         }
-        let Some(bucket) = self.aliases.get(bucket(&alias)) else {
-            return Vec::new();
-        };
+        let bus = bus_of(alias);
         let mut found: Vec<ModuleId> = Vec::new();
-        for (pattern, id) in bucket {
-            if !found.contains(id) && glob::matches(pattern.as_bytes(), alias.as_bytes()) {
+        for (range, id) in self
+            .buckets
+            .iter()
+            .filter(|(b, _)| b == bus)
+            .flat_map(|(_, all)| all)
+        {
+            let pattern = self.text.as_bytes().get(range.clone()).unwrap_or_default();
+            if !found.contains(id) && glob::matches(pattern, alias.as_bytes()) {
                 found.push(*id);
             }
         }
@@ -164,8 +215,8 @@ impl ModuleIndex {
         order.push(id);
     }
 
-    /// Whether a device's module is loaded at once, or only when people look at a page.
-    pub fn urgency(&self, id: ModuleId) -> Urgency {
+    /// When the module `id` is loaded for `alias`.
+    pub fn rank(&self, id: ModuleId, alias: &str) -> Rank {
         const PAGE: [&str; 4] = [
             "/drivers/hid/",
             "/drivers/input/",
@@ -173,14 +224,26 @@ impl ModuleIndex {
             "/drivers/video/",
         ];
         let path = self.modules.get(id).map_or("", |m| m.path.as_str());
-        let of_page =
-            PAGE.iter().any(|dir| path.contains(dir)) || path.ends_with("keyboard.ko.zst");
-        if of_page {
-            Urgency::Page
+        let in_dir = |dir: &str| path.contains(dir);
+        if PAGE.iter().any(|dir| in_dir(dir)) || path.contains("keyboard.ko") {
+            Rank::Page
+        } else if alias.starts_with("fs-") || !alias.contains(':') {
+            Rank::Stack
+        } else if in_dir("/usb/") && !alias.starts_with("usb:") {
+            Rank::UsbHost
+        } else if in_dir("/virtio/") || in_dir("/nvme/") || in_dir("/mmc/") || !is_host(alias) {
+            Rank::Quick
         } else {
-            Urgency::Medium
+            Rank::Host
         }
     }
+}
+
+/// Whether an alias is of a controller, and not of a device on a bus that it opened.
+fn is_host(alias: &str) -> bool {
+    ["pci:", "acpi", "platform:", "of:", "pnp:"]
+        .iter()
+        .any(|bus| alias.starts_with(bus))
 }
 
 /// `kernel/fs/isofs/isofs.ko.zst` is `isofs`.
@@ -193,8 +256,8 @@ fn normal(name: &str) -> String {
     name.replace('-', "_")
 }
 
-fn bucket(alias: &str) -> &str {
-    alias.split(':').next().unwrap_or(alias)
+fn bus_of(alias: &str) -> &str {
+    alias.split_once(':').map_or("", |(bus, _)| bus)
 }
 
 /// Parameters for `name` from the kernel's words (`usbcore.autosuspend=-1`), as modprobe(8)
@@ -249,7 +312,7 @@ alias pci:v00001234* gone
 
     #[test]
     fn dependencies_and_soft_dependencies_come_first() {
-        let index = ModuleIndex::parse(DEP, ALIAS, SOFTDEP);
+        let index = ModuleIndex::parse(DEP, ALIAS.to_owned(), SOFTDEP);
         let ext4 = index.find("ext4");
         let order = names(&index, &index.order(ext4[0]));
         assert_eq!(
@@ -268,7 +331,7 @@ alias pci:v00001234* gone
 
     #[test]
     fn a_modalias_finds_its_driver_once() {
-        let index = ModuleIndex::parse(DEP, ALIAS, SOFTDEP);
+        let index = ModuleIndex::parse(DEP, ALIAS.to_owned(), SOFTDEP);
         let found = index.find("pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01");
         assert_eq!(names(&index, &found), ["ahci"]);
         assert_eq!(
@@ -280,16 +343,32 @@ alias pci:v00001234* gone
 
     #[test]
     fn a_circle_of_soft_dependencies_ends() {
-        let index =
-            ModuleIndex::parse("a.ko:\nb.ko:\n", "", "softdep a pre: b\nsoftdep b pre: a\n");
+        let index = ModuleIndex::parse(
+            "a.ko:\nb.ko:\n",
+            String::new(),
+            "softdep a pre: b\nsoftdep b pre: a\n",
+        );
         assert_eq!(names(&index, &index.order(0)), ["b", "a"]);
     }
 
     #[test]
-    fn keyboards_wait_for_the_page() {
-        let index = ModuleIndex::parse(DEP, ALIAS, SOFTDEP);
-        assert_eq!(index.urgency(index.find("usbhid")[0]), Urgency::Page);
-        assert_eq!(index.urgency(index.find("ahci")[0]), Urgency::Medium);
+    fn slow_buses_go_first_and_what_stacks_follows() {
+        let dep = "kernel/drivers/hid/usbhid/usbhid.ko:\nkernel/drivers/ata/ahci.ko:\n\
+                   kernel/drivers/usb/host/xhci-pci.ko:\nkernel/drivers/usb/storage/uas.ko:\n\
+                   kernel/fs/isofs/isofs.ko:\nkernel/drivers/virtio/virtio_pci.ko:\n\
+                   kernel/drivers/input/serio/hyperv-keyboard.ko:\n";
+        let index = ModuleIndex::parse(dep, String::new(), "");
+        let rank = |name: &str, alias: &str| index.rank(index.find(name)[0], alias);
+        assert_eq!(rank("virtio_pci", "pci:v1"), Rank::Quick);
+        assert_eq!(rank("uas", "usb:v1"), Rank::Quick);
+        assert_eq!(rank("xhci-pci", "pci:v1"), Rank::UsbHost);
+        assert_eq!(rank("ahci", "pci:v1"), Rank::Host);
+        assert_eq!(rank("isofs", "fs-iso9660"), Rank::Stack);
+        assert_eq!(rank("usbhid", "usb:v1"), Rank::Page);
+        assert_eq!(rank("hyperv-keyboard", "vmbus:1"), Rank::Page);
+        assert!(
+            Rank::Quick < Rank::UsbHost && Rank::UsbHost < Rank::Host && Rank::Host < Rank::Stack
+        );
     }
 
     #[test]
@@ -311,7 +390,7 @@ alias pci:v00001234* gone
     proptest::proptest! {
         #[test]
         fn any_text_is_read_without_panic(dep in "[a-z./: \n-]{0,200}", soft in "[a-z: \n-]{0,100}") {
-            let index = ModuleIndex::parse(&dep, "alias a* b\n", &soft);
+            let index = ModuleIndex::parse(&dep, "alias a* b\n".to_owned(), &soft);
             for id in 0..index.len() {
                 index.order(id);
             }

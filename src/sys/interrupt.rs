@@ -14,7 +14,11 @@ extern "C" fn note(signal: libc::c_int) {
 
 /// From now on SIGINT, SIGTERM and SIGHUP are only noted; see [`caught`].
 pub fn notice_interrupts() -> nix::Result<()> {
-    let action = SigAction::new(SigHandler::Handler(note), SaFlags::SA_RESTART, SigSet::empty());
+    let action = SigAction::new(
+        SigHandler::Handler(note),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler stores to an atomic, which is async-signal-safe, and no
         // other code of the program installs handlers for these signals.

@@ -174,3 +174,10 @@ pub fn wait_until(deadline: std::time::Duration, now: impl Fn() -> std::time::Du
         }
     }
 }
+
+/// Sets the nice value of the calling thread (setpriority(2) takes a thread id on Linux).
+/// Refused, the thread goes on as it was.
+pub fn set_thread_nice(nice: i32) {
+    // SAFETY: three integers; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+}

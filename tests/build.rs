@@ -1,0 +1,669 @@
+//! `liveroot build` as a user meets it: small invented trees, real outside tools.
+//!
+//! A test that lacks a tool or a privilege prints what it lacks; under `LIVEROOT_STRICT=1`
+//! that is a failure.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+const RELEASE: &str = "6.1.0-9-test";
+const MIB: u64 = 1 << 20;
+
+/// A scratch directory with a tree that builds, an agent, and a place for output.
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let bench = Bench {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        let root = bench.tree();
+        fs::create_dir_all(root.join(format!("usr/lib/modules/{RELEASE}/kernel/fs"))).unwrap();
+        for dir in ["usr/sbin", "boot", "etc", "proc"] {
+            fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        write(&root.join("usr/sbin/init"), "#!/bin/sh\n");
+        write(
+            &root.join("etc/os-release"),
+            "ID=test\nVERSION_ID=1\nPRETTY_NAME=\"Test 1\"\n",
+        );
+        write(
+            &root.join(format!("boot/vmlinuz-{RELEASE}")),
+            kernel(RELEASE, 5000),
+        );
+        write(
+            &root.join(format!("boot/initrd.img-{RELEASE}")),
+            "the old initramfs",
+        );
+        let modules = root.join(format!("usr/lib/modules/{RELEASE}"));
+        write(
+            &modules.join("modules.dep"),
+            "kernel/fs/vfat.ko: kernel/fs/fat.ko\nkernel/fs/fat.ko:\n",
+        );
+        write(&modules.join("modules.alias"), "alias fs-vfat vfat\n");
+        write(&modules.join("modules.builtin.modinfo"), BUILTIN);
+        write(&modules.join("kernel/fs/vfat.ko"), elf("vfat"));
+        write(&modules.join("kernel/fs/fat.ko"), elf("fat"));
+        write(
+            &bench.agent(),
+            elf(&format!(
+                "liveroot-init mark {}\n",
+                env!("CARGO_PKG_VERSION")
+            )),
+        );
+        fs::create_dir(bench.out()).unwrap();
+        bench
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.dir.path().join("tree")
+    }
+
+    fn agent(&self) -> PathBuf {
+        self.dir.path().join("agent")
+    }
+
+    fn out(&self) -> PathBuf {
+        self.dir.path().join("out")
+    }
+
+    fn iso(&self) -> PathBuf {
+        self.out().join("live.iso")
+    }
+
+    /// The command without options of the test's own.
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+        command
+            .arg("build")
+            .arg(self.tree())
+            .arg("-o")
+            .arg(self.iso());
+        command.arg("--agent").arg(self.agent());
+        command
+    }
+
+    /// Runs the command, which must fail with this exit code, these words and no output.
+    #[track_caller]
+    fn refused(&self, command: &mut Command, code: i32, words: &[&str]) {
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in: {text}");
+        }
+        assert!(output.stdout.is_empty());
+        self.assert_nothing_left();
+    }
+
+    #[track_caller]
+    fn assert_nothing_left(&self) {
+        let left: Vec<_> = fs::read_dir(self.out())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+}
+
+const BUILTIN: &[u8] = b"loop.alias=devname:loop-control\0squashfs.alias=fs-squashfs\0\
+                         overlay.alias=fs-overlay\0isofs.alias=fs-iso9660\0";
+
+fn write(path: &Path, bytes: impl AsRef<[u8]>) {
+    fs::write(path, bytes).unwrap();
+}
+
+/// The head of a kernel image (`Documentation/arch/x86/boot.rst`) and zeros.
+fn kernel(release: &str, len: usize) -> Vec<u8> {
+    let mut image = vec![0; len];
+    image[..2].copy_from_slice(b"MZ");
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x20e..0x210].copy_from_slice(&0x100u16.to_le_bytes());
+    let text = format!("{release} (test@test) #1");
+    image[0x300..0x300 + text.len()].copy_from_slice(text.as_bytes());
+    image
+}
+
+/// A static x86-64 program without segments and sections, and a text behind its header.
+fn elf(text: &str) -> Vec<u8> {
+    let mut bytes = vec![0; 64];
+    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    bytes[16] = 2;
+    bytes[18] = 62;
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+/// Whether a test can run; says what it lacks otherwise.
+fn have(what: &str, available: bool) -> bool {
+    if !available {
+        assert!(
+            std::env::var_os("LIVEROOT_STRICT").is_none(),
+            "missing: {what}"
+        );
+        eprintln!("skipped: missing {what}");
+    }
+    available
+}
+
+fn have_tools(more: &[&str]) -> bool {
+    let tools = [
+        "mksquashfs",
+        "xorriso",
+        "objcopy",
+        "mkfs.fat",
+        "mmd",
+        "mcopy",
+    ];
+    tools.iter().chain(more).all(|tool| {
+        let found = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+        have(
+            tool,
+            found.iter().any(|dir| Path::new(dir).join(tool).exists()),
+        )
+    })
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Output of a tool that must succeed.
+#[track_caller]
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", text(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_tree_becomes_an_iso_whose_parts_lie_where_they_should() {
+    if !have_tools(&["unsquashfs"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let output = bench
+        .command()
+        .args(["--label", "My Label", "--append", "quiet", "--json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["schema"], 1);
+    assert_eq!(result["kernel"]["release"], RELEASE);
+    assert_eq!(
+        result["words"],
+        "\"root=live:LABEL=My Label\" rd.live.image quiet"
+    );
+    assert_eq!(result["initramfs"]["module_count"], 2);
+
+    let iso = fs::read(bench.iso()).unwrap();
+    assert_eq!(result["sizes"]["iso"].as_u64().unwrap(), iso.len() as u64);
+    let at = result["payload_offset"].as_u64().unwrap();
+    assert_eq!(at % MIB, 0, "the payload is aligned");
+    let len = result["sizes"]["payload"].as_u64().unwrap();
+    let payload = &iso[at as usize..(at + len) as usize];
+    assert_eq!(&payload[..4], b"hsqs");
+    assert_eq!(result["image_id"], sha256(payload));
+    check_partitions(&iso, len + at);
+
+    let payload_file = bench.dir.path().join("payload");
+    write(&payload_file, payload);
+    let listing = run("unsquashfs", &["-l", payload_file.to_str().unwrap()]);
+    assert!(listing.contains(&format!("boot/vmlinuz-{RELEASE}")));
+    assert!(
+        !listing.contains("initrd"),
+        "the tree's own initramfs ships: {listing}"
+    );
+    assert!(
+        find(&iso, b"liveroot/image.json").is_some(),
+        "the initramfs carries the manifest"
+    );
+    assert_eq!(
+        fs::read_dir(bench.out()).unwrap().count(),
+        1,
+        "only the ISO is left"
+    );
+}
+
+/// GPT (UEFI 2.11, 5.3): partition 1 from sector 64 with the payload in it, the ESP behind.
+fn check_partitions(iso: &[u8], payload_end: u64) {
+    let u64_at = |at: usize| u64::from_le_bytes(iso[at..at + 8].try_into().unwrap());
+    assert_eq!(&iso[512..520], b"EFI PART");
+    let entries = u64_at(512 + 72) as usize * 512;
+    let (first, last) = (u64_at(entries + 32), u64_at(entries + 40));
+    assert_eq!(first, 64);
+    assert!(
+        last * 512 + 511 >= payload_end - 1,
+        "the payload is in partition 1"
+    );
+    assert_eq!(
+        &iso[64 * 512 + 16 * 2048 + 1..][..5],
+        b"CD001",
+        "it has descriptors of its own"
+    );
+    let (esp, esp_last) = (u64_at(entries + 128 + 32), u64_at(entries + 128 + 40));
+    assert_eq!(esp * 512 % MIB, 0, "the ESP is aligned");
+    assert!(esp_last - esp < 65_535);
+    assert_eq!(&iso[esp as usize * 512 + 54..][..5], b"FAT16");
+    // El Torito: the boot record at sector 17 names the catalogue, whose first entry is the ESP.
+    let catalogue =
+        u32::from_le_bytes(iso[17 * 2048 + 71..][..4].try_into().unwrap()) as usize * 2048;
+    assert_eq!(iso[catalogue + 1], 0xef, "for UEFI");
+    let sectors = u16::from_le_bytes(iso[catalogue + 38..][..2].try_into().unwrap());
+    let start = u32::from_le_bytes(iso[catalogue + 40..][..4].try_into().unwrap());
+    assert_eq!(u64::from(start) * 4, esp);
+    assert_eq!(u64::from(sectors), esp_last - esp + 1);
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
+}
+
+#[test]
+fn two_builds_give_the_same_bytes_wherever_and_whenever() {
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    let first = bench.command().output().unwrap();
+    assert!(first.status.success(), "{}", text(&first));
+    let one = fs::read(bench.iso()).unwrap();
+    // FAT counts in steps of two seconds.
+    std::thread::sleep(Duration::from_millis(2100));
+    let second = bench
+        .command()
+        .current_dir("/")
+        .env("TZ", "Asia/Kathmandu")
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .unwrap();
+    assert!(second.status.success(), "{}", text(&second));
+    let two = fs::read(bench.iso()).unwrap();
+    let differ = one.iter().zip(&two).position(|(a, b)| a != b);
+    assert_eq!((differ, one.len()), (None, two.len()));
+}
+
+#[test]
+fn a_foreign_initramfs_gets_the_manifest_appended() {
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    let foreign = bench.dir.path().join("foreign");
+    write(&foreign, b"070701 of somebody else's");
+    let output = Command::new(env!("CARGO_BIN_EXE_liveroot"))
+        .arg("build")
+        .arg(bench.tree())
+        .arg("-o")
+        .arg(bench.iso())
+        .arg("--initrd")
+        .arg(&foreign)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let iso = fs::read(bench.iso()).unwrap();
+    let at = find(&iso, b"070701 of somebody else's").unwrap();
+    // 25 bytes, padded to 28, then the segment.
+    assert_eq!(&iso[at + 28..at + 34], b"070701");
+    assert_eq!(&iso[at + 28 + 110..][..8], b"liveroot");
+}
+
+/// Names and contents of the archive that holds a file of this name: each archive's first
+/// entry has the inode number 1.
+fn archive_with(iso: &[u8], name: &str) -> Vec<(String, Vec<u8>)> {
+    let mut from = 0;
+    while let Some(at) = find(&iso[from..], b"07070100000001") {
+        from += at + 1;
+        let Ok((entries, _)) = liveroot::ondisk::cpio::read(&iso[from - 1..]) else {
+            continue;
+        };
+        if entries.iter().any(|e| e.name.ends_with(name)) {
+            return entries
+                .into_iter()
+                .map(|e| (e.name, e.data.to_vec()))
+                .collect();
+        }
+    }
+    panic!("no archive has {name}");
+}
+
+#[test]
+fn modules_of_every_compression_become_zstd_files_of_their_own() {
+    if !have_tools(&["xz", "gzip", "zstd"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let modules = bench.tree().join(format!("usr/lib/modules/{RELEASE}"));
+    let folder = modules.join("kernel/drivers/ata");
+    fs::create_dir_all(&folder).unwrap();
+    for name in ["one", "two", "three"] {
+        write(&folder.join(format!("{name}.ko")), elf(name));
+    }
+    run("xz", &[folder.join("one.ko").to_str().unwrap()]);
+    run("gzip", &[folder.join("two.ko").to_str().unwrap()]);
+    run(
+        "zstd",
+        &["-q", "--rm", folder.join("three.ko").to_str().unwrap()],
+    );
+    write(
+        &modules.join("modules.dep"),
+        "kernel/drivers/ata/one.ko.xz: kernel/drivers/ata/two.ko.gz kernel/drivers/ata/three.ko.zst\n\
+         kernel/drivers/ata/two.ko.gz:\nkernel/drivers/ata/three.ko.zst:\n",
+    );
+    write(&modules.join("modules.alias"), "alias pci:v0001d* one\n");
+    let output = bench.command().output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let iso = fs::read(bench.iso()).unwrap();
+    let entries = archive_with(&iso, "ata/one.ko.zst");
+    let names: Vec<_> = entries
+        .iter()
+        .map(|(name, _)| name.rsplit('/').next().unwrap())
+        .collect();
+    let files: Vec<_> = names.iter().filter(|name| name.contains(".ko")).collect();
+    assert_eq!(files, [&"one.ko.zst", &"three.ko.zst", &"two.ko.zst"]);
+    let packed = bench.dir.path().join("packed.zst");
+    for (name, bytes) in entries.iter().filter(|(name, _)| name.contains(".ko")) {
+        write(&packed, bytes);
+        let plain = run("zstd", &["-dcq", packed.to_str().unwrap()]);
+        assert!(name.contains(&plain[64..]), "{name} holds {plain:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_build_leaves_nothing_and_ends_its_tools() {
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    let bin = bench.dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    write(
+        &bin.join("mksquashfs"),
+        "#!/bin/sh\necho $$ > \"$0.pid\"\nexec sleep 600\n",
+    );
+    fs::set_permissions(bin.join("mksquashfs"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut child = bench
+        .command()
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid_file = bin.join("mksquashfs.pid");
+    let started = Instant::now();
+    while fs::read_to_string(&pid_file).unwrap_or_default().is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run("kill", &["-TERM", &child.id().to_string()]);
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(143));
+    bench.assert_nothing_left();
+    let pid = fs::read_to_string(&pid_file).unwrap();
+    assert!(
+        !Path::new("/proc").join(pid.trim()).exists(),
+        "the tool outlived the build"
+    );
+}
+
+#[test]
+fn a_full_file_system_is_told_with_its_directory() {
+    if !have("root", is_root()) || !have_tools(&["unshare"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let script = format!(
+        "mount -t tmpfs -o size=256k none {out} && {exe} build {tree} -o {out}/live.iso --agent {agent}; \
+         code=$?; ls -A {out} >&2; exit $code",
+        out = bench.out().display(),
+        exe = env!("CARGO_BIN_EXE_liveroot"),
+        tree = bench.tree().display(),
+        agent = bench.agent().display(),
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script]);
+    bench.refused(&mut command, 1, &["no space left", "free"]);
+}
+
+#[test]
+fn unreadable_files_are_named() {
+    if !have("root, to become another user", is_root()) {
+        return;
+    }
+    let bench = Bench::new();
+    let secret = bench.tree().join("etc/shadow");
+    write(&secret, "root:*:");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(bench.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(bench.out(), fs::Permissions::from_mode(0o777)).unwrap();
+    // The program lies where only root may go.
+    let exe = bench.dir.path().join("liveroot");
+    fs::copy(env!("CARGO_BIN_EXE_liveroot"), &exe).unwrap();
+    let mut command = Command::new(&exe);
+    command
+        .arg("build")
+        .arg(bench.tree())
+        .arg("-o")
+        .arg(bench.iso())
+        .arg("--agent")
+        .arg(bench.agent());
+    command.uid(65534).gid(65534);
+    bench.refused(&mut command, 1, &["etc/shadow", "cannot be read"]);
+}
+
+#[test]
+fn a_missing_tool_is_named_with_its_packages() {
+    let bench = Bench::new();
+    let mut command = bench.command();
+    command.env("PATH", "/nonexistent");
+    bench.refused(
+        &mut command,
+        1,
+        &[
+            "mksquashfs is not installed",
+            "apt install squashfs-tools",
+            "dnf install squashfs-tools",
+        ],
+    );
+}
+
+#[test]
+fn labels_that_a_medium_cannot_have_are_refused() {
+    let bench = Bench::new();
+    for (label, word) in [
+        ("x".repeat(33).as_str(), "33 bytes"),
+        ("a\"b", "'\"'"),
+        ("Größe", "'ö'"),
+        ("a\nb", "'\\n'"),
+        ("", "empty"),
+    ] {
+        bench.refused(
+            bench.command().args(["--label", label]),
+            1,
+            &["--label", word],
+        );
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let bench = Bench::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    bench.refused(command.args(["build", "/"]), 2, &["--output"]);
+    bench.refused(bench.command().args(["--drivers", "some"]), 2, &["some"]);
+    bench.refused(
+        bench.command().arg("--no-such-option"),
+        2,
+        &["--no-such-option"],
+    );
+}
+
+#[test]
+fn trees_that_cannot_boot_are_refused() {
+    let modules = format!("usr/lib/modules/{RELEASE}");
+    let without: [(&str, &str); 5] = [
+        ("usr/sbin/init", "no init"),
+        (&format!("boot/vmlinuz-{RELEASE}"), "no kernel"),
+        (&modules, "no modules"),
+        (&format!("{modules}/modules.dep"), "depmod -b"),
+        (
+            &format!("{modules}/modules.builtin.modinfo"),
+            "loop-control",
+        ),
+    ];
+    for (path, word) in without {
+        let bench = Bench::new();
+        fs::rename(bench.tree().join(path), bench.dir.path().join("gone")).unwrap();
+        bench.refused(&mut bench.command(), 1, &[word]);
+    }
+}
+
+#[test]
+fn a_file_or_nothing_is_no_tree() {
+    let bench = Bench::new();
+    fs::rename(bench.tree(), bench.dir.path().join("gone")).unwrap();
+    bench.refused(&mut bench.command(), 1, &["No such file"]);
+    write(&bench.tree(), "x");
+    bench.refused(&mut bench.command(), 1, &["not a directory"]);
+}
+
+#[test]
+fn kernels_and_agents_that_are_none_are_refused() {
+    let bench = Bench::new();
+    let file = bench.dir.path().join("file");
+    write(&file, "just a text");
+    bench.refused(
+        bench.command().arg("--kernel").arg(&file),
+        1,
+        &["no x86 kernel image"],
+    );
+    write(&file, kernel("5.10.0", 5000));
+    bench.refused(
+        bench.command().arg("--kernel").arg(&file),
+        1,
+        &["no modules", "5.10.0"],
+    );
+    for (bytes, word) in [
+        (b"#!/bin/sh\n".to_vec(), "no ELF file"),
+        (elf("nothing"), "no liveroot agent"),
+        (elf("liveroot-init mark 0.0.1\n"), "version 0.0.1"),
+    ] {
+        write(&bench.agent(), bytes);
+        bench.refused(&mut bench.command(), 1, &["agent", word]);
+    }
+}
+
+#[test]
+fn a_module_that_is_named_but_missing_is_told() {
+    let bench = Bench::new();
+    fs::remove_file(
+        bench
+            .tree()
+            .join(format!("usr/lib/modules/{RELEASE}/kernel/fs/fat.ko")),
+    )
+    .unwrap();
+    bench.refused(
+        &mut bench.command(),
+        1,
+        &["kernel/fs/fat.ko", "does not exist"],
+    );
+}
+
+#[test]
+fn an_esp_that_would_be_too_large_is_told_with_its_parts() {
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    write(
+        &bench.tree().join(format!("boot/vmlinuz-{RELEASE}")),
+        kernel(RELEASE, 34 << 20),
+    );
+    bench.refused(
+        &mut bench.command(),
+        1,
+        &["32.0 MiB", "kernel       34.0 MiB", "microcode"],
+    );
+}
+
+#[test]
+fn the_largest_esp_that_is_promised_can_be_made() {
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    let stub = ["/usr/lib/systemd/boot/efi/linuxx64.efi.stub"];
+    let boot = ["/usr/lib/systemd/boot/efi/systemd-bootx64.efi"];
+    let size = |paths: [&str; 1]| fs::metadata(paths[0]).map(|m| m.len()).unwrap_or_default();
+    // 65,504 sectors less tables, directories and the menu, in steps around the limit.
+    let room = 65_504 * 512 - 200_000 - size(stub) - size(boot);
+    let (mut made, mut refused) = (0, 0);
+    for step in 0..5 {
+        write(
+            &bench.tree().join(format!("boot/vmlinuz-{RELEASE}")),
+            kernel(RELEASE, (room + step * 45_000) as usize),
+        );
+        let output = bench.command().output().unwrap();
+        match output.status.code() {
+            Some(0) => made += 1,
+            _ => {
+                let text = text(&output);
+                assert!(text.contains("counts at most"), "{text}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(made > 0 && refused > 0, "{made} made, {refused} refused");
+}
+
+#[test]
+fn outputs_that_are_no_files_or_lie_in_the_tree_are_refused() {
+    let bench = Bench::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    command
+        .arg("build")
+        .arg(bench.tree())
+        .arg("--agent")
+        .arg(bench.agent());
+    command.arg("-o").arg(bench.tree().join("live.iso"));
+    bench.refused(&mut command, 1, &["lies in the tree"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    command
+        .arg("build")
+        .arg(bench.tree())
+        .arg("--agent")
+        .arg(bench.agent());
+    command.args(["-o", "/dev/null"]);
+    bench.refused(&mut command, 1, &["no regular file"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    command
+        .arg("build")
+        .arg(bench.tree())
+        .arg("--agent")
+        .arg(bench.agent());
+    command
+        .arg("-o")
+        .arg(bench.dir.path().join("no/such/live.iso"));
+    bench.refused(&mut command, 1, &["output's directory"]);
+}

@@ -1,0 +1,326 @@
+//! The stack on real loop devices, in a private mount namespace: medium, image, upper, root.
+//!
+//! Needs root; the host's kernel must have loop, squashfs, overlay and ext4. A kernel
+//! without one of them skips with its name, or fails under `LIVEROOT_STRICT=1`.
+
+use liveroot::boot::examine::{self, Sought, Stack};
+use liveroot::boot::loader::Loader;
+use liveroot::boot::machine::Machine;
+use liveroot::boot::report::Report;
+use liveroot::boot::{image, root, upper};
+use liveroot::layout::OVERLAY_SOURCE;
+use liveroot::ondisk::FsKind;
+use liveroot::request::{TmpfsSize, decide_request};
+use liveroot::sys::{loopdev, mount};
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).output();
+    let output = status.unwrap_or_else(|e| panic!("{program}: {e}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+}
+
+/// Whether this test can run here; says why not.
+fn possible() -> bool {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let mut missing: Vec<String> = ["squashfs", "overlay", "ext4"]
+        .iter()
+        .filter(|fs| !known.split_whitespace().any(|k| k == **fs))
+        .map(|fs| format!("the kernel has no {fs}"))
+        .collect();
+    if !rustix::process::geteuid().is_root() {
+        missing.push("not root".into());
+    }
+    if !Path::new("/dev/loop-control").exists() {
+        missing.push("no /dev/loop-control".into());
+    }
+    if missing.is_empty() {
+        return true;
+    }
+    let strict = std::env::var_os("LIVEROOT_STRICT").is_some_and(|v| v == "1");
+    assert!(!strict, "skipped under LIVEROOT_STRICT: {missing:?}");
+    println!("skipped: {missing:?}");
+    false
+}
+
+/// A medium on a loop device, and a machine whose /run is a directory of the test.
+struct Bench {
+    machine: Machine,
+    loader: Loader,
+    report: Report,
+    medium_file: PathBuf,
+    medium: loopdev::LoopDevice,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&Path)) -> Self {
+        // Of this thread alone: the harness runs others beside it.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let none: Option<&str> = None;
+        let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+        nix::mount::mount(none, "/", none, private, none).unwrap();
+
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let tree = at("tree");
+        fs::create_dir_all(tree.join("sbin")).unwrap();
+        fs::create_dir_all(tree.join("usr/share/doc")).unwrap();
+        fs::write(tree.join("sbin/init"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(tree.join("sbin/init"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(tree.join("usr/share/doc/a"), "from the image").unwrap();
+        // Does not compress: the image must be long enough to be cut short.
+        let noise: Vec<u8> = (0..8000u32)
+            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+            .collect();
+        fs::write(tree.join("usr/share/noise"), noise).unwrap();
+        fs::set_permissions(&tree, fs::Permissions::from_mode(0o751)).unwrap();
+
+        let content = at("content");
+        fs::create_dir_all(content.join("LiveOS")).unwrap();
+        let image = content.join("LiveOS/squashfs.img");
+        run(
+            "mksquashfs",
+            &[
+                text(&tree),
+                text(&image),
+                "-comp",
+                "zstd",
+                "-quiet",
+                "-no-progress",
+            ],
+        );
+        change(&content);
+        let medium_file = at("medium.img");
+        run(
+            "mkfs.ext4",
+            &[
+                "-q",
+                "-L",
+                "LIVE",
+                "-d",
+                text(&content),
+                text(&medium_file),
+                "16M",
+            ],
+        );
+        let machine = Machine {
+            proc: "/proc".into(),
+            sys: "/sys".into(),
+            dev: "/dev".into(),
+            ..Machine::below(at("root"))
+        };
+        let medium = attach(&medium_file);
+        let mut report = Report::new(&decide_request(&[]));
+        let loader = Loader::start(&machine, Vec::new(), Vec::new(), &mut report);
+        Bench {
+            machine,
+            loader,
+            report,
+            medium_file,
+            medium,
+            _dir: dir,
+        }
+    }
+
+    fn examine(&self) -> Result<Stack, String> {
+        let sought = Sought {
+            live_dir: "LiveOS".into(),
+            image_path: "LiveOS/squashfs.img".into(),
+            init: None,
+        };
+        let name = self.medium.path.file_name().unwrap().to_str().unwrap();
+        examine::examine(&self.machine, &self.loader, &sought, name, FsKind::Ext)
+    }
+
+    fn stack(&mut self, size: &str) {
+        let stack = self.examine().unwrap();
+        image::attach(&self.machine, stack, &mut self.report).unwrap();
+        let size = TmpfsSize {
+            size: size.into(),
+            more: vec![],
+        };
+        let dirs = upper::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
+        root::mount(&self.machine, &self.loader, &dirs, &mut self.report).unwrap();
+    }
+
+    fn in_root(&self, path: &str) -> PathBuf {
+        self.machine.sysroot.join(path)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let m = &self.machine;
+        for at in [m.sysroot.clone(), m.overlay(), m.rootfsbase(), m.live()] {
+            let _ = mount::unmount(&at, true);
+        }
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn attach(file: &Path) -> loopdev::LoopDevice {
+    loopdev::attach_read_only(Path::new("/dev"), &File::open(file).unwrap(), file).unwrap()
+}
+
+/// The line of a mount in this thread's namespace.
+fn mount_line(at: &Path) -> Option<String> {
+    let all = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    all.lines()
+        .find(|l| l.split(' ').nth(4) == Some(text(at)))
+        .map(str::to_owned)
+}
+
+fn digest(path: &Path) -> Vec<u8> {
+    use sha2::Digest;
+    sha2::Sha256::digest(fs::read(path).unwrap()).to_vec()
+}
+
+#[test]
+fn the_root_is_an_overlay_on_the_image_and_the_medium_stays_as_it_was() {
+    if !possible() {
+        return;
+    }
+    let mut bench = Bench::new(|_| ());
+    let before = digest(&bench.medium_file);
+    bench.stack("8m");
+
+    let line = mount_line(&bench.machine.sysroot).unwrap();
+    assert!(
+        line.contains(&format!(" overlay {OVERLAY_SOURCE} rw")),
+        "{line}"
+    );
+    assert!(line.contains("redirect_dir=on"), "{line}");
+    let base = mount_line(&bench.machine.rootfsbase()).unwrap();
+    assert!(
+        base.contains(" squashfs /dev/loop") && base.contains(" ro"),
+        "{base}"
+    );
+    let live = mount_line(&bench.machine.live()).unwrap();
+    assert!(
+        live.contains(&format!(" ext4 {} ro", text(&bench.medium.path))),
+        "{live}"
+    );
+    let livedev = fs::read_link(bench.machine.run.join("initramfs/livedev")).unwrap();
+    assert_eq!(livedev, bench.medium.path);
+
+    let root = fs::metadata(&bench.machine.sysroot).unwrap();
+    assert_eq!(
+        root.mode() & 0o7777,
+        0o755,
+        "0751 of the image, opened for users"
+    );
+    fs::rename(bench.in_root("usr/share"), bench.in_root("usr/moved")).unwrap();
+    assert_eq!(
+        fs::read(bench.in_root("usr/moved/doc/a")).unwrap(),
+        b"from the image"
+    );
+    fs::write(bench.in_root("new"), "x").unwrap();
+    fs::remove_file(bench.in_root("usr/moved/doc/a")).unwrap();
+    let pristine = bench.machine.rootfsbase().join("usr/share/doc/a");
+    assert_eq!(fs::read(pristine).unwrap(), b"from the image");
+    assert_eq!(digest(&bench.medium_file), before);
+}
+
+#[test]
+fn a_candidate_that_is_dropped_leaves_no_trace() {
+    if !possible() {
+        return;
+    }
+    let bench = Bench::new(|_| ());
+    let stack = bench.examine().unwrap();
+    let image_loop = stack.loop_device.path.clone();
+    assert_eq!(stack.found.init, "/sbin/init");
+    drop(stack);
+    let backing = Path::new("/sys/block")
+        .join(image_loop.file_name().unwrap())
+        .join("loop");
+    // AUTOCLEAR happens when the superblock goes, which the kernel may do a moment later;
+    // opening the device waits for that.
+    let _ = File::open(&image_loop);
+    assert!(
+        !backing.exists(),
+        "{} is still attached",
+        image_loop.display()
+    );
+    assert_eq!(mount_line(&bench.machine.live()), None);
+}
+
+#[test]
+fn what_is_no_image_is_refused_with_its_reason() {
+    if !possible() {
+        return;
+    }
+    let refusal = |change: fn(&Path)| Bench::new(change).examine().err().unwrap();
+    let missing = refusal(|c| fs::remove_file(c.join("LiveOS/squashfs.img")).unwrap());
+    assert_eq!(missing, "no LiveOS/squashfs.img");
+    let short = refusal(|c| {
+        let file = File::options()
+            .write(true)
+            .open(c.join("LiveOS/squashfs.img"))
+            .unwrap();
+        file.set_len(4096).unwrap();
+    });
+    assert!(short.contains("cut short"), "{short}");
+    let garbage = refusal(|c| fs::write(c.join("LiveOS/squashfs.img"), [7; 9000]).unwrap());
+    assert!(garbage.contains("no file system image"), "{garbage}");
+    let link = refusal(|c| {
+        fs::remove_file(c.join("LiveOS/squashfs.img")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", c.join("LiveOS/squashfs.img")).unwrap();
+    });
+    assert!(link.contains("LiveOS/squashfs.img"), "{link}");
+}
+
+#[test]
+fn a_journal_is_not_replayed_by_a_look() {
+    if !possible() {
+        return;
+    }
+    let bench = Bench::new(|_| ());
+    // The flag that asks for recovery (EXT4_FEATURE_INCOMPAT_RECOVER), as after a crash.
+    run(
+        "debugfs",
+        &[
+            "-w",
+            "-R",
+            "feature needs_recovery",
+            text(&bench.medium_file),
+        ],
+    );
+    let before = digest(&bench.medium_file);
+    let again = new_view(&bench);
+    again.examine().unwrap();
+    assert_eq!(digest(&bench.medium_file), before);
+}
+
+/// The same machine with another loop device.
+fn new_view(bench: &Bench) -> Bench {
+    Bench {
+        machine: bench.machine.clone(),
+        loader: bench.loader.clone(),
+        report: Report::new(&decide_request(&[])),
+        medium_file: bench.medium_file.clone(),
+        medium: attach(&bench.medium_file),
+        _dir: tempfile::tempdir().unwrap(),
+    }
+}
+
+#[test]
+fn a_full_upper_says_so_and_takes_writes_again_when_there_is_room() {
+    if !possible() {
+        return;
+    }
+    let mut bench = Bench::new(|_| ());
+    bench.stack("1m");
+    let full = fs::write(bench.in_root("big"), vec![1; 2 << 20]).unwrap_err();
+    assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));
+    fs::remove_file(bench.in_root("big")).unwrap();
+    fs::write(bench.in_root("small"), vec![1; 1 << 19]).unwrap();
+}
