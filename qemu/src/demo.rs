@@ -195,7 +195,9 @@ struct Shell<'a> {
 impl<'a> Shell<'a> {
     /// Makes the login shell one that neither echoes nor prompts.
     fn enter(guest: &'a mut Guest) -> Result<Shell<'a>> {
+        // The login shell reads ahead: what is typed before the next prompt may be lost.
         guest.send("exec sh\r")?;
+        guest.wait_for("# ", STAGE_WITHIN)?;
         let mut shell = Shell { guest, number: 0 };
         shell.send("stty -echo; PS1=; PS2=; export PAGER=cat SYSTEMD_PAGER= SYSTEMD_COLORS=0; dmesg -n 1\r")?;
         shell.run("true")?;
