@@ -21,19 +21,17 @@ impl Bytes {
 }
 
 impl fmt::Display for Bytes {
-    /// As people read it: `812 B`, `9.4 MiB`.
+    /// As people read it: `812 B`, `9.4 MiB`. In whole numbers: the formatting of floating
+    /// point would be 10 KB of the agent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
         if self.0 < 1024 {
             return write!(f, "{} B", self.0);
         }
-        let mut value = self.0 as f64 / 1024.0;
-        let mut unit = 0;
-        while value >= 1024.0 && unit + 1 < UNITS.len() {
-            value /= 1024.0;
-            unit += 1;
-        }
-        write!(f, "{value:.1} {}", UNITS[unit])
+        let unit = ((63 - self.0.leading_zeros()) / 10).min(6);
+        let tenths = (u128::from(self.0) * 10 + (1 << (unit * 10 - 1))) >> (unit * 10);
+        let (whole, tenth) = (tenths / 10, tenths % 10);
+        write!(f, "{whole}.{tenth} {}", UNITS[unit as usize - 1])
     }
 }
 
@@ -135,6 +133,9 @@ mod tests {
         assert_eq!(Bytes(812).to_string(), "812 B");
         assert_eq!(Bytes::mib(9).to_string(), "9.0 MiB");
         assert_eq!(Bytes(1536).to_string(), "1.5 KiB");
+        assert_eq!(Bytes(170_270_720).to_string(), "162.4 MiB");
+        assert_eq!(Bytes(u64::MAX).to_string(), "16.0 EiB");
+        assert_eq!(Bytes(1024).to_string(), "1.0 KiB");
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! Needs root; the host's kernel must have loop, squashfs, overlay and ext4. A kernel
 //! without one of them skips with its name, or fails under `LIVEROOT_STRICT=1`.
 
+// Helpers of a test may panic as the test itself does.
+#![allow(clippy::unwrap_used)]
+
 use liveroot::boot::examine::{self, Sought, Stack};
 use liveroot::boot::loader::Loader;
 use liveroot::boot::machine::Machine;

@@ -7,7 +7,7 @@ use super::machine::Machine;
 use super::report::{ModuleRecord, Report, micros};
 use crate::plan::modules::{ModuleId, ModuleIndex, Rank, decide_parameters};
 use crate::sys::module::{Inserted, insert_file, insert_image};
-use crate::sys::{Error, clock, process};
+use crate::sys::{Error, clock, power, process};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -93,8 +93,7 @@ impl Loader {
             state: Mutex::default(),
             changed: Condvar::new(),
         }));
-        let (_, cpus) = crate::sys::power::memory_and_cpus();
-        let workers = cpus.clamp(1, WORKERS);
+        let workers = power::online_cpus().min(WORKERS);
         for number in 0..=workers {
             let worker = loader.clone();
             let work = move || match number == workers {

@@ -110,10 +110,12 @@ fn tell(
 
 /// The report is left behind, the mounts go into the new root, the initramfs is freed.
 fn leave(machine: &Machine, handoff: Handoff, report: &mut Report) -> Result<Handoff, Failure> {
+    let now = clock::since_boot();
     log::info!(
-        "starting {} after {:.2} s",
+        "starting {} {}.{:02} s after the kernel",
         handoff.init,
-        clock::since_boot().as_secs_f64()
+        now.as_secs(),
+        now.subsec_millis() / 10
     );
     report.step("handoff");
     report.write(machine);

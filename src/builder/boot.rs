@@ -26,6 +26,38 @@ pub struct Boot {
     pub digest: [u8; 32],
 }
 
+/// What the image's identity will add to the initramfs, at most.
+const IDENTITY: u64 = 4096;
+
+/// Refuses what cannot fit, before the payload is packed, which takes the most time.
+pub fn check_size(input: &Input, initramfs: &Initramfs) -> Result<()> {
+    let file = |path: &str, size: u64| EspFile {
+        path: path.to_owned(),
+        from: PathBuf::new(),
+        size: Bytes(size),
+    };
+    let menu = menu::files(&input.entries);
+    let mut files: Vec<EspFile> = menu
+        .iter()
+        .map(|(path, text)| file(path, text.len() as u64))
+        .collect();
+    let kernel = size_of(&input.kernel.file)? + size_of(&input.stub)?;
+    files.push(file("EFI/BOOT/BOOTX64.EFI", size_of(&input.systemd_boot)?));
+    files.push(file(UKI_PATH, kernel + initramfs.size().0 + IDENTITY));
+    esp::plan(&files, &parts(input, initramfs)?).map(drop)
+}
+
+/// What makes an ESP large, for the message.
+fn parts(input: &Input, initramfs: &Initramfs) -> Result<[(&'static str, Bytes); 4]> {
+    let microcode = initramfs.parts.microcode;
+    Ok([
+        ("kernel", Bytes(size_of(&input.kernel.file)?)),
+        ("initramfs", Bytes(initramfs.size().0 - microcode)),
+        ("microcode", Bytes(microcode)),
+        ("systemd-boot", Bytes(size_of(&input.systemd_boot)?)),
+    ])
+}
+
 /// Writes it.
 pub fn write(
     tools: &Tools<'_>,
@@ -62,25 +94,9 @@ pub fn write(
             scratch.write(&format!("menu-{n}"), text.as_bytes())?,
         )?);
     }
-    // Refused before it is made: objcopy takes its time.
-    let kernel = Bytes(size_of(&input.kernel.file)?);
-    let (microcode, rest) = (initramfs.parts.microcode, initramfs.size().0);
-    let parts = [
-        ("kernel", kernel),
-        ("initramfs", Bytes(rest - microcode)),
-        ("microcode", Bytes(microcode)),
-        ("systemd-boot", files[0].size),
-    ];
-    let stub = EspFile {
-        path: UKI_PATH.into(),
-        from: image.clone(),
-        size: Bytes(kernel.0 + rest + size_of(&input.stub)?),
-    };
-    esp::plan(&[files.clone(), vec![stub]].concat(), &parts)?;
-
     uki::write(tools, &input.stub, &input.kernel, &sections, &image)?;
     files.push(EspFile::new(UKI_PATH, image.clone())?);
-    let size = esp::plan(&files, &parts)?;
+    let size = esp::plan(&files, &parts(input, initramfs)?)?;
     let (digest, _) = manifest::digest_file(&image, tools.watch)?;
     let id = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
     let esp = scratch.path("esp.img");

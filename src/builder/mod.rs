@@ -94,6 +94,8 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
         None => initramfs::read_foreign(options.initrd.as_deref().unwrap_or(Path::new("")))?,
     };
 
+    boot::check_size(&input, &initramfs)?;
+
     watch.phase("payload");
     let payload = scratch.path("squashfs.img");
     sizes.payload = squashfs::write(&tools, &tree, &left_out, &payload)?.0;

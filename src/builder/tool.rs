@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 /// A program and the packages that have it.
@@ -33,6 +34,9 @@ pub const MCOPY: Tool = Tool::new("mcopy", "mtools", "mtools");
 
 /// All that a build starts.
 pub const ALL: [Tool; 6] = [MKSQUASHFS, XORRISO, OBJCOPY, MKFS_FAT, MMD, MCOPY];
+
+/// How long a signal may go unnoticed while a tool runs.
+const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(50);
 
 /// Where administrators' programs are when PATH, as a user's on Debian, does not name it.
 const MORE_PATH: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
@@ -90,21 +94,29 @@ impl Tools<'_> {
             .map_err(Error::system("starting", Path::new(tool.name)))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let log = Mutex::new(Log::default());
+        // Each reader holds a sender and lets it go at the end of its stream.
+        let (reading, read_out) = std::sync::mpsc::channel::<()>();
         let waited = std::thread::scope(|scope| {
-            scope.spawn(|| self.read(stdout, true, &log));
-            scope.spawn(|| self.read(stderr, false, &log));
-            loop {
+            let (log, also_reading) = (&log, reading.clone());
+            scope.spawn(move || {
+                self.read(stdout, true, log);
+                drop(reading);
+            });
+            scope.spawn(move || {
+                self.read(stderr, false, log);
+                drop(also_reading);
+            });
+            // The streams end with the process; until then each turn looks for a signal.
+            while let Err(RecvTimeoutError::Timeout) = read_out.recv_timeout(LOOK_FOR_SIGNALS) {
                 if self.watch.cancelled() {
                     let _ = child.kill();
                     let _ = child.wait();
                     return Err(Error::Interrupted);
                 }
-                match child.try_wait() {
-                    Ok(Some(status)) => return Ok(status),
-                    Ok(None) => std::thread::sleep(Duration::from_millis(10)),
-                    Err(e) => return Err(Error::system("waiting for", Path::new(tool.name))(e)),
-                }
             }
+            child
+                .wait()
+                .map_err(Error::system("waiting for", Path::new(tool.name)))
         })?;
         let log = log
             .into_inner()

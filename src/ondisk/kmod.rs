@@ -6,6 +6,7 @@
 //! are fnmatch(3) patterns.
 #![forbid(unsafe_code)]
 
+use super::glob;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A module's file and what must be loaded before it.
@@ -127,7 +128,7 @@ impl ModuleIndex {
         let mut found: Vec<String> = Vec::new();
         for (pattern, module) in &self.aliases {
             let known = self.modules.contains_key(module) && !found.contains(module);
-            if known && matches(pattern, &name) {
+            if known && glob::matches(pattern.as_bytes(), name.as_bytes()) {
                 found.push(module.clone());
             }
         }
@@ -138,7 +139,7 @@ impl ModuleIndex {
             || self
                 .builtin_aliases
                 .iter()
-                .any(|pattern| matches(pattern, &name));
+                .any(|pattern| glob::matches(pattern.as_bytes(), name.as_bytes()));
         if builtin {
             Resolved::Builtin
         } else {
@@ -167,65 +168,14 @@ pub fn normal(name: &str) -> String {
     name.chars().map(each).collect()
 }
 
-/// fnmatch(3) without flags: `*`, `?`, `[…]` with ranges and `!`.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&b'*') {
-            star = Some((p, n));
-            p += 1;
-        } else if let Some(used) = match_one(&pattern[p..], name[n]) {
-            p += used;
-            n += 1;
-        } else if let Some((star_p, star_n)) = star {
-            (p, n) = (star_p + 1, star_n + 1);
-            star = Some((star_p, n));
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|b| *b == b'*')
-}
-
-/// How many pattern bytes match this one byte; none when they do not.
-fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
-    match pattern.first()? {
-        b'?' => Some(1),
-        b'[' => {
-            let close = pattern.iter().skip(2).position(|b| *b == b']')? + 2;
-            let (set, negated) = match pattern[1] {
-                b'!' | b'^' => (&pattern[2..close], true),
-                _ => (&pattern[1..close], false),
-            };
-            (in_set(set, byte) != negated).then_some(close + 1)
-        }
-        literal => (*literal == byte).then_some(1),
-    }
-}
-
-fn in_set(set: &[u8], byte: u8) -> bool {
-    let mut at = 0;
-    while at < set.len() {
-        if set.get(at + 1) == Some(&b'-') && at + 2 < set.len() {
-            if (set[at]..=set[at + 2]).contains(&byte) {
-                return true;
-            }
-            at += 3;
-        } else if set[at] == byte {
-            return true;
-        } else {
-            at += 1;
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn matches(pattern: &str, name: &str) -> bool {
+        glob::matches(pattern.as_bytes(), name.as_bytes())
+    }
 
     fn index() -> ModuleIndex {
         let mut index = ModuleIndex::default();

@@ -16,6 +16,7 @@ pub mod ext;
 pub mod f2fs;
 pub mod fat;
 pub mod fields;
+pub mod glob;
 pub mod gpt;
 pub mod iso9660;
 pub mod luks;

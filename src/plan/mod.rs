@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod face;
-pub mod glob;
 pub mod init;
 pub mod medium;
 pub mod modules;

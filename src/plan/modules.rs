@@ -3,7 +3,8 @@
 //! Reads the text files of depmod(8): `modules.dep`, `modules.alias`, `modules.softdep`.
 //! In names and aliases `-` and `_` are the same.
 
-use super::glob;
+use crate::ondisk::glob;
+use crate::ondisk::kmod::{name_of_path, normal};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -71,7 +72,7 @@ impl ModuleIndex {
     fn read_dep(&mut self, dep: &str) {
         let lines: Vec<(&str, &str)> = dep.lines().filter_map(|l| l.split_once(':')).collect();
         for (path, _) in &lines {
-            let name = module_name(path);
+            let name = name_of_path(path);
             self.by_name.insert(name.clone(), self.modules.len());
             let path = (*path).to_owned();
             self.modules.push(Module {
@@ -82,7 +83,7 @@ impl ModuleIndex {
             });
         }
         for (id, (_, needs)) in lines.iter().enumerate() {
-            let find = |path: &str| self.by_name.get(&module_name(path)).copied();
+            let find = |path: &str| self.by_name.get(&name_of_path(path)).copied();
             self.modules[id].needs = needs.split(' ').filter_map(find).collect();
         }
     }
@@ -244,16 +245,6 @@ fn is_host(alias: &str) -> bool {
     ["pci:", "acpi", "platform:", "of:", "pnp:"]
         .iter()
         .any(|bus| alias.starts_with(bus))
-}
-
-/// `kernel/fs/isofs/isofs.ko.zst` is `isofs`.
-fn module_name(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    normal(file.split(".ko").next().unwrap_or(file))
-}
-
-fn normal(name: &str) -> String {
-    name.replace('-', "_")
 }
 
 fn bus_of(alias: &str) -> &str {

@@ -1,4 +1,4 @@
-//! The end: power off, and memory.
+//! The machine as a whole: its CPUs, and its end.
 
 use nix::sys::reboot::{RebootMode, reboot};
 
@@ -12,9 +12,9 @@ pub fn power_off() -> nix::Error {
     }
 }
 
-/// Memory of the machine in bytes, and how many CPUs are online.
-pub fn memory_and_cpus() -> (u64, usize) {
-    let info = rustix::system::sysinfo();
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    (info.totalram as u64 * u64::from(info.mem_unit.max(1)), cpus)
+/// How many CPUs are online; at least one.
+pub fn online_cpus() -> usize {
+    // SAFETY: sysconf takes a number and returns one.
+    let n = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(n).unwrap_or(1).max(1)
 }

@@ -29,19 +29,21 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     match pattern.first()? {
         b'?' => Some(1),
         b'[' => {
-            let end = pattern.iter().position(|b| *b == b']')?;
-            let mut set = &pattern[1..end];
+            // The first byte of a set is in it, even a bracket.
+            let end = pattern.iter().skip(2).position(|b| *b == b']')? + 2;
+            let negated = matches!(pattern[1], b'!' | b'^');
+            let mut set = &pattern[1 + usize::from(negated)..end];
             while let Some(first) = set.first() {
                 let (low, high, width) = match set {
                     [low, b'-', high, ..] => (*low, *high, 3),
                     _ => (*first, *first, 1),
                 };
                 if (low..=high).contains(&byte) {
-                    return Some(end + 1);
+                    return (!negated).then_some(end + 1);
                 }
                 set = &set[width..];
             }
-            None
+            negated.then_some(end + 1)
         }
         b'-' | b'_' => matches!(byte, b'-' | b'_').then_some(1),
         literal => (*literal == byte).then_some(1),
@@ -70,6 +72,7 @@ mod tests {
         assert!(!m("usb:v0[1-3]*", "usb:v04aa"));
         assert!(m("scsi:t-0x05*", "scsi:t-0x05") && m("crypto-crc32c", "crypto_crc32c"));
         assert!(m("usb:v[0-9]*", "usb:v5") && !m("usb:v[0-9]*", "usb:v-"));
+        assert!(m("a[!b]c", "adc") && !m("a[!b]c", "abc") && m("a[b-]c", "a-c"));
         assert!(!m("", "x") && m("", "") && m("***", "") && !m("[", "["));
     }
 
