@@ -26,6 +26,10 @@ pub const MEDIUM_JSON: &str = "liveroot.json";
 /// The image's manifest in the initramfs: a cpio segment of its own, the last one.
 pub const IMAGE_JSON: &str = "liveroot/image.json";
 
+/// What all modules of an initramfs have in common: the zstd dictionary that each was
+/// compressed with, beside modules.dep.
+pub const MODULE_DICTIONARY: &str = "modules.zdict";
+
 /// Where the UKI lies in the ESP and in the ISO's own tree. Outside `EFI/Linux`, or
 /// systemd-boot's menu shows it twice.
 pub const UKI_PATH: &str = "EFI/liveroot/linux.efi";

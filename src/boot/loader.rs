@@ -5,6 +5,7 @@
 
 use super::machine::Machine;
 use super::report::{ModuleRecord, Report, micros};
+use crate::layout::MODULE_DICTIONARY;
 use crate::plan::modules::{ModuleId, ModuleIndex, Rank, decide_parameters};
 use crate::sys::module::{Inserted, insert_file, insert_image};
 use crate::sys::{Error, clock, power, process};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+use zstd_safe::{DCtx, DDict};
 
 /// Threads that insert, at most; one a CPU.
 const WORKERS: usize = 4;
@@ -33,8 +35,18 @@ struct Shared {
     dir: PathBuf,
     parameters: Vec<(String, String)>,
     blacklist: Vec<String>,
+    dictionary: Option<Dictionary>,
     state: Mutex<State>,
     changed: Condvar,
+}
+
+/// What the modules were compressed against.
+struct Dictionary(DDict<'static>);
+
+impl std::fmt::Debug for Dictionary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dictionary")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -85,8 +97,13 @@ impl Loader {
                 "the initramfs has no modules for the running kernel {release}"
             ));
         }
+        let dictionary = std::fs::read(dir.join(MODULE_DICTIONARY)).ok();
+        let dictionary = dictionary
+            .and_then(|d| DDict::try_create(&d))
+            .map(Dictionary);
         let loader = Loader(Arc::new(Shared {
             index,
+            dictionary,
             dir,
             parameters,
             blacklist,
@@ -275,7 +292,7 @@ impl Shared {
         let module = self.index.get(id)?;
         let began = clock::since_boot();
         let parameters = decide_parameters(&module.name, &self.parameters);
-        let result = insert(&self.dir.join(&module.path), &parameters);
+        let result = self.insert_from(&self.dir.join(&module.path), &parameters);
         let result = match result {
             Ok(Inserted::Loaded) => "loaded".to_owned(),
             Ok(Inserted::Already) => "already there".to_owned(),
@@ -293,25 +310,32 @@ impl Shared {
             result,
         })
     }
-}
 
-/// Inserts a module file, plain or compressed with zstd by our builder.
-fn insert(path: &Path, parameters: &str) -> Result<Inserted, Error> {
-    if path.extension().is_none_or(|e| e != "zst") {
-        return insert_file(path, parameters);
+    /// Inserts a module file, plain or compressed with zstd by our builder.
+    fn insert_from(&self, path: &Path, parameters: &str) -> Result<Inserted, Error> {
+        if path.extension().is_none_or(|e| e != "zst") {
+            return insert_file(path, parameters);
+        }
+        let packed = std::fs::read(path).map_err(|e| Error::io("reading", path.display(), &e))?;
+        let image = unpack(&packed, self.dictionary.as_ref().map(|d| &d.0))
+            .ok_or_else(|| Error::new("unpacking", path.display(), libc::EBADMSG))?;
+        insert_image(path, &image, parameters)
     }
-    let packed = std::fs::read(path).map_err(|e| Error::io("reading", path.display(), &e))?;
-    let image =
-        unpack(&packed).ok_or_else(|| Error::new("unpacking", path.display(), libc::EBADMSG))?;
-    insert_image(path, &image, parameters)
 }
 
-/// One zstd frame that states its content's size; 64 MiB is far above any module.
-fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
+/// One zstd frame that states its content's size, against the initramfs's dictionary if
+/// there is one; 64 MiB is far above any module.
+fn unpack(packed: &[u8], dictionary: Option<&DDict<'_>>) -> Option<Vec<u8>> {
     let size = zstd_safe::get_frame_content_size(packed).ok()??;
     let size = usize::try_from(size).ok().filter(|n| *n <= 64 << 20)?;
     let mut image = Vec::with_capacity(size);
-    zstd_safe::decompress(&mut image, packed).ok()?;
+    let mut context = DCtx::try_create()?;
+    match dictionary {
+        Some(dictionary) => context
+            .decompress_using_ddict(&mut image, packed, dictionary)
+            .ok()?,
+        None => context.decompress(&mut image, packed).ok()?,
+    };
     Some(image)
 }
 
@@ -324,8 +348,33 @@ mod tests {
         let module = vec![7u8; 100_000];
         let mut packed = Vec::with_capacity(200_000);
         zstd_safe::compress(&mut packed, &module, 3).unwrap();
-        assert_eq!(unpack(&packed), Some(module));
-        assert_eq!(unpack(&packed[..packed.len() - 4]), None);
-        assert_eq!(unpack(b"\x7fELF"), None);
+        assert_eq!(unpack(&packed, None), Some(module));
+        assert_eq!(unpack(&packed[..packed.len() - 4], None), None);
+        assert_eq!(unpack(b"\x7fELF", None), None);
+    }
+    #[test]
+    fn a_module_packed_against_a_dictionary_needs_it() {
+        let samples: Vec<Vec<u8>> = (0..200u32)
+            .map(|n| {
+                format!("license=GPL depends= vermagic=6.1 name=m{n} ")
+                    .repeat(20)
+                    .into()
+            })
+            .collect();
+        let sizes: Vec<usize> = samples.iter().map(Vec::len).collect();
+        let mut dictionary = Vec::with_capacity(10_000);
+        zstd_safe::train_from_buffer(&mut dictionary, &samples.concat(), &sizes).unwrap();
+        let mut packed = Vec::with_capacity(10_000);
+        let ready = zstd_safe::CDict::create(&dictionary, 19);
+        let mut context = zstd_safe::CCtx::create();
+        context
+            .compress_using_cdict(&mut packed, &samples[7], &ready)
+            .unwrap();
+        let dictionary = DDict::try_create(&dictionary).unwrap();
+        assert_eq!(
+            unpack(&packed, Some(&dictionary)).as_ref(),
+            Some(&samples[7])
+        );
+        assert_eq!(unpack(&packed, None), None);
     }
 }

@@ -7,6 +7,12 @@ use std::io::{Read, Write};
 
 /// Level for all that is compressed once and read at every boot.
 const LEVEL: i32 = 19;
+/// Length of the dictionary of modules: 1.1 of 7.3 MB are saved on Debian 12's kernel, for
+/// 90 KB of dictionary. Half of it saves 0.1 MB less.
+const DICTIONARY: usize = 256 << 10;
+/// How much of each file is looked at, as zstd(1) itself does: with whole files the trainer
+/// settles for a dictionary that saves a fifth of that.
+const SAMPLE: usize = 128 << 10;
 /// The largest thing a tree may hold compressed; a bound against bombs.
 const MAX_UNPACKED: u64 = 1 << 30;
 
@@ -17,6 +23,30 @@ pub fn zstd(bytes: &[u8]) -> Result<Vec<u8>, String> {
         .compress(&mut out, bytes, LEVEL)
         .map_err(|code| zstd_safe::get_error_name(code).to_owned())?;
     Ok(out)
+}
+
+/// What `samples` have in common, for [`zstd_with`]; none when they are too few or too
+/// small to have anything. The same samples in the same order give the same bytes.
+pub fn train(samples: &[&[u8]]) -> Option<Vec<u8>> {
+    let samples: Vec<&[u8]> = samples.iter().map(|s| &s[..s.len().min(SAMPLE)]).collect();
+    let sizes: Vec<usize> = samples.iter().map(|s| s.len()).collect();
+    let mut dictionary = Vec::with_capacity(DICTIONARY);
+    zstd_safe::train_from_buffer(&mut dictionary, &samples.concat(), &sizes).ok()?;
+    Some(dictionary)
+}
+
+/// Compresses as [`zstd`] does, against a dictionary.
+pub fn zstd_with(dictionary: &zstd_safe::CDict<'_>, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut out = Vec::with_capacity(zstd_safe::compress_bound(bytes.len()));
+    zstd_safe::CCtx::create()
+        .compress_using_cdict(&mut out, bytes, dictionary)
+        .map_err(|code| zstd_safe::get_error_name(code).to_owned())?;
+    Ok(out)
+}
+
+/// A dictionary made ready for many files.
+pub fn ready(dictionary: &[u8]) -> zstd_safe::CDict<'_> {
+    zstd_safe::CDict::create(dictionary, LEVEL)
 }
 
 /// One gzip member without name and time.

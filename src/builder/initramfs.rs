@@ -2,13 +2,14 @@
 //!
 //! 1. microcode, not compressed, for the kernel's early loader;
 //! 2. agent, index files and firmware, compressed as a whole, since every boot needs them;
-//! 3. the modules, not compressed as a whole: each is a zstd file of its own;
+//! 3. the modules, not compressed as a whole: each is a zstd file of its own, against a
+//!    dictionary of what they have in common, which lies with the agent;
 //! 4. `liveroot/image.json`, so that it can be replaced or appended elsewhere.
 
 use super::firmware::{self, Firmware};
-use super::modules::{self, Indexes, PackedModule};
+use super::modules::{self, Indexes, Packed, PackedModule};
 use super::{Error, Kernel, Result, Scope, Tree, Watch, compress, drivers};
-use crate::layout::VERSION;
+use crate::layout::{MODULE_DICTIONARY, VERSION};
 use crate::ondisk::cpio::{Archive, TooLarge};
 use crate::units::Bytes;
 use std::path::Path;
@@ -57,9 +58,7 @@ pub fn build(
     let names = drivers::choose(&index, scope, &kernel.release)?;
     let packed = modules::pack(tree, kernel, &index, &names, watch)?;
     let indexes = modules::filter_indexes(tree, kernel, &index, &names)?;
-    let wanted: std::collections::BTreeSet<&String> =
-        packed.iter().flat_map(|m| &m.firmware).collect();
-    let firmware = firmware::gather_firmware(tree, wanted.into_iter())?;
+    let firmware = firmware::gather_firmware(tree, packed.firmware.iter())?;
     let compress = if kernel.unpacks_zstd() {
         compress::zstd
     } else {
@@ -69,7 +68,7 @@ pub fn build(
 
     let mut bytes = firmware::microcode(tree)?.unwrap_or_default();
     let microcode = bytes.len() as u64;
-    let core = compress(&core_archive(kernel, agent, &indexes, &firmware)?)?;
+    let core = compress(&core_archive(kernel, agent, &indexes, &packed, &firmware)?)?;
     let alone = compress(agent)?.len() as u64;
     let firmware_alone = match firmware.files.is_empty() {
         true => 0,
@@ -84,7 +83,7 @@ pub fn build(
         .len() as u64,
     };
     append(&mut bytes, &core);
-    let modules = modules_archive(kernel, &packed)?;
+    let modules = modules_archive(kernel, &packed.modules)?;
     append(&mut bytes, &modules);
     let parts = Parts {
         microcode,
@@ -92,7 +91,7 @@ pub fn build(
         firmware: firmware_alone,
         indexes: (core.len() as u64).saturating_sub(alone + firmware_alone),
         modules: modules.len() as u64,
-        module_count: packed.len(),
+        module_count: packed.modules.len(),
         firmware_count: firmware.files.len(),
         firmware_missing: firmware.missing.len(),
         foreign: 0,
@@ -164,6 +163,7 @@ fn core_archive(
     kernel: &Kernel,
     agent: &[u8],
     indexes: &Indexes,
+    packed: &Packed,
     firmware: &Firmware,
 ) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
@@ -182,6 +182,13 @@ fn core_archive(
         ("modules.softdep", &indexes.softdep),
     ] {
         archive.file(&format!("{dir}/{name}"), 0o644, text.clone().into_bytes());
+    }
+    if let Some(dictionary) = &packed.dictionary {
+        archive.file(
+            &format!("{dir}/{MODULE_DICTIONARY}"),
+            0o644,
+            dictionary.clone(),
+        );
     }
     for (name, bytes) in &firmware.files {
         archive.file(&format!("lib/firmware/{name}"), 0o644, bytes.clone());

@@ -5,8 +5,19 @@ use super::{Error, Kernel, Result, Tree, Watch, compress, watch};
 use crate::ondisk::elf::{Elf, modinfo_values};
 use crate::ondisk::kmod::ModuleIndex;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// The modules as they go into the initramfs.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    /// What they were compressed with; none when there is nothing to gain.
+    pub dictionary: Option<Vec<u8>>,
+    /// In the order of their names.
+    pub modules: Vec<PackedModule>,
+    /// Firmware files that their `.modinfo` names.
+    pub firmware: BTreeSet<String>,
+}
 
 /// A module as it goes into the initramfs.
 #[derive(Clone, Debug)]
@@ -15,8 +26,13 @@ pub struct PackedModule {
     pub path: String,
     /// The zstd frame.
     pub bytes: Vec<u8>,
-    /// Firmware files that its `.modinfo` names.
-    pub firmware: Vec<String>,
+}
+
+/// A module as it came from the tree, decompressed.
+struct Plain {
+    path: String,
+    bytes: Vec<u8>,
+    firmware: Vec<String>,
 }
 
 /// Reads all indexes of a kernel's modules.
@@ -36,62 +52,93 @@ pub fn read_index(tree: &Tree, kernel: &Kernel) -> Result<ModuleIndex> {
     Ok(index)
 }
 
-/// Decompresses and recompresses modules on all cores; the order is that of `names`.
+/// Decompresses the modules, finds what they have in common, and compresses each by itself.
 pub fn pack(
     tree: &Tree,
     kernel: &Kernel,
     index: &ModuleIndex,
     names: &BTreeSet<String>,
     watch: &dyn Watch,
-) -> Result<Vec<PackedModule>> {
+) -> Result<Packed> {
     let paths: Vec<&str> = names
         .iter()
         .filter_map(|name| Some(index.modules().get(name)?.path.as_str()))
         .collect();
-    let slots: Vec<Mutex<Option<Result<PackedModule>>>> =
-        paths.iter().map(|_| Mutex::new(None)).collect();
+    let plain = on_all_cores(&paths, watch, &|path| read_one(tree, kernel, path))?;
+    let samples: Vec<&[u8]> = plain.iter().map(|m| m.bytes.as_slice()).collect();
+    let dictionary = compress::train(&samples);
+    let ready = dictionary.as_deref().map(compress::ready);
+    let modules = on_all_cores(&plain, watch, &|module| {
+        let packed = match &ready {
+            Some(ready) => compress::zstd_with(ready, &module.bytes),
+            None => compress::zstd(&module.bytes),
+        };
+        let bytes = packed.map_err(|e| {
+            bad(
+                tree,
+                kernel,
+                &module.path,
+                format!("it cannot be compressed: {e}"),
+            )
+        })?;
+        let path = packed_path(&module.path);
+        Ok(PackedModule { path, bytes })
+    })?;
+    drop(ready);
+    let firmware = plain.into_iter().flat_map(|m| m.firmware).collect();
+    Ok(Packed {
+        dictionary,
+        modules,
+        firmware,
+    })
+}
+
+/// Does `work` for each of `items`, on as many threads as there are cores; the order of the
+/// results is theirs.
+fn on_all_cores<I: Sync, O: Send>(
+    items: &[I],
+    watch: &dyn Watch,
+    work: &(dyn Fn(&I) -> Result<O> + Sync),
+) -> Result<Vec<O>> {
+    let slots: Vec<Mutex<Option<Result<O>>>> = items.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..workers.min(paths.len()) {
+        for _ in 0..workers.min(items.len()) {
             scope.spawn(|| {
-                while let Some((path, slot)) = take(&next, &paths, &slots) {
-                    let packed = watch::check(watch).and_then(|()| pack_one(tree, kernel, path));
-                    *slot
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(packed);
-                    let done = next.load(Ordering::Relaxed).min(paths.len());
-                    watch.percent((done * 100 / paths.len()) as u8);
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let (Some(item), Some(slot)) = (items.get(n), slots.get(n)) else {
+                        break;
+                    };
+                    let done = watch::check(watch).and_then(|()| work(item));
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                    watch.percent((n * 100 / items.len()) as u8);
                 }
             });
         }
     });
-    let done = slots.into_iter().filter_map(|slot| {
-        slot.into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    });
+    let done = slots
+        .into_iter()
+        .filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
     done.collect()
 }
 
-fn take<'a, T>(next: &AtomicUsize, paths: &[&'a str], slots: &'a [T]) -> Option<(&'a str, &'a T)> {
-    let n = next.fetch_add(1, Ordering::Relaxed);
-    Some((paths.get(n)?, slots.get(n)?))
+fn bad(tree: &Tree, kernel: &Kernel, path: &str, finding: String) -> Error {
+    Error::input(
+        tree.root().join(&kernel.modules).join(path).display(),
+        finding,
+        format!(
+            "reinstall the kernel's modules, or run depmod for {}",
+            kernel.release
+        ),
+    )
 }
 
-fn pack_one(tree: &Tree, kernel: &Kernel, path: &str) -> Result<PackedModule> {
-    let in_tree = format!("{}/{path}", kernel.modules);
-    let bad = |finding: String| {
-        Error::input(
-            tree.root().join(&in_tree).display(),
-            finding,
-            format!(
-                "reinstall the kernel's modules, or run depmod for {}",
-                kernel.release
-            ),
-        )
-    };
+fn read_one(tree: &Tree, kernel: &Kernel, path: &str) -> Result<Plain> {
+    let bad = |finding: String| bad(tree, kernel, path, finding);
     let bytes = tree
-        .read(&in_tree)?
+        .read(&format!("{}/{path}", kernel.modules))?
         .ok_or_else(|| bad("modules.dep names it, but it does not exist".into()))?;
     let (name, module) = compress::unpack(path, bytes)
         .map_err(|e| bad(format!("it cannot be decompressed: {e}")))?;
@@ -103,11 +150,9 @@ fn pack_one(tree: &Tree, kernel: &Kernel, path: &str) -> Result<PackedModule> {
         .into_iter()
         .map(str::to_owned)
         .collect();
-    let packed =
-        compress::zstd(&module).map_err(|e| bad(format!("it cannot be compressed: {e}")))?;
-    Ok(PackedModule {
-        path: packed_path(name),
-        bytes: packed,
+    Ok(Plain {
+        path: name.to_owned(),
+        bytes: module,
         firmware,
     })
 }
