@@ -65,18 +65,31 @@ fn names(initrd: &Path) -> Result<Vec<String>> {
             let used = newc_names(rest, &mut found)?;
             rest = &rest[used..];
         } else if rest.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            // What follows a compressed segment is ours and holds no modules.
-            let packed = initrd.with_extension("packed");
-            fs::write(&packed, rest)?;
+            let end = next_plain(rest);
+            let packed = initrd.with_extension(format!("packed-{}", std::process::id()));
+            fs::write(&packed, &rest[..end])?;
+            // It complains about the padding behind the frame.
             let unpacked = tool::shell("zstd -dcq <\"$1\" 2>/dev/null || :", &[&packed]);
             fs::remove_file(&packed)?;
             newc_names(&unpacked?, &mut found)?;
-            break;
+            rest = &rest[end..];
         } else {
             fail!("{}: a segment is neither newc nor zstd", initrd.display());
         }
     }
     Ok(found)
+}
+
+/// Where the next uncompressed segment begins: at a header that is all hexadecimal digits.
+fn next_plain(archive: &[u8]) -> usize {
+    let is_header = |at: &usize| {
+        archive[*at..].starts_with(b"070701")
+            && archive[*at..].iter().take(110).all(u8::is_ascii_hexdigit)
+    };
+    (0..archive.len())
+        .step_by(4)
+        .find(is_header)
+        .unwrap_or(archive.len())
 }
 
 /// Names in one archive (Documentation/driver-api/early-userspace/buffer-format.rst); where it
@@ -122,12 +135,14 @@ mod tests {
         pack(&content, &dir.join("plain"), "cat").unwrap();
         assert_eq!(modules(&dir.join("plain")).unwrap(), ["usb-storage"]);
         pack(&content, &dir.join("zstd"), "zstd -q").unwrap();
-        let both = [
+        let mut both = [
             fs::read(dir.join("plain")).unwrap(),
             vec![0; 512],
             fs::read(dir.join("zstd")).unwrap(),
         ]
         .concat();
+        both.resize(both.len().next_multiple_of(4), 0);
+        both.extend(fs::read(dir.join("plain")).unwrap());
         fs::write(dir.join("both"), both).unwrap();
         assert_eq!(
             names(&dir.join("both"))
@@ -135,7 +150,7 @@ mod tests {
                 .iter()
                 .filter(|name| name.contains(".ko"))
                 .count(),
-            2
+            3
         );
         fs::remove_dir_all(&dir).unwrap();
     }

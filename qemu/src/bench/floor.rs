@@ -2,7 +2,10 @@
 //!
 //! *bare* knows the one machine it runs on: a busybox, the modules of one bus in order, three
 //! mounts, switch_root. *modalias* knows nothing of the machine: it carries the modules that
-//! our initramfs carries and loads what sysfs asks for, as any general initramfs must.
+//! our initramfs carries and loads what sysfs asks for, as any general initramfs must. Its
+//! modprobe is busybox's: kmod's, with its binary indexes but its libraries to unpack and
+//! link, took 0.3 to 0.5 s longer (cd 3.81 against 3.35, usb 5.48 against 5.20, virtio 3.74
+//! against 3.30).
 
 use super::Case;
 use crate::cache::{Cache, Key};
