@@ -37,10 +37,6 @@ pub const UKI_PATH: &str = "EFI/liveroot/linux.efi";
 /// Source of the root overlay in `/proc/mounts`; scripts detect live systems by it.
 pub const OVERLAY_SOURCE: &str = "LiveOS_rootfs";
 
-/// First sector (512 bytes) of partition 1 of a hybrid medium; its own set of ISO 9660
-/// descriptors makes it mount by itself.
-pub const ISO_PARTITION_START: u64 = 64;
-
 /// Alignment of the payload on the medium, bytes.
 pub const PAYLOAD_ALIGN: u64 = 1 << 20;
 

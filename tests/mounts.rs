@@ -131,13 +131,19 @@ impl Bench {
     }
 
     fn examine(&self) -> Result<Stack, String> {
+        self.examine_as(
+            self.medium.path.file_name().unwrap().to_str().unwrap(),
+            FsKind::Ext,
+        )
+    }
+
+    fn examine_as(&self, name: &str, fs: FsKind) -> Result<Stack, String> {
         let sought = Sought {
             live_dir: "LiveOS".into(),
             image_path: "LiveOS/squashfs.img".into(),
             init: None,
         };
-        let name = self.medium.path.file_name().unwrap().to_str().unwrap();
-        examine::examine(&self.machine, &self.loader, &sought, name, FsKind::Ext)
+        examine::examine(&self.machine, &self.loader, &sought, name, fs)
     }
 
     fn stack(&mut self, size: &str) {
@@ -162,6 +168,11 @@ impl Drop for Bench {
         for at in [m.sysroot.clone(), m.overlay(), m.rootfsbase(), m.live()] {
             let _ = mount::unmount(&at, true);
         }
+        // An accepted medium stays read-only, and the loop device outlives this test.
+        let _ = Command::new("blockdev")
+            .arg("--setrw")
+            .arg(&self.medium.path)
+            .status();
     }
 }
 
@@ -301,6 +312,76 @@ fn a_journal_is_not_replayed_by_a_look() {
     let again = new_view(&bench);
     again.examine().unwrap();
     assert_eq!(digest(&bench.medium_file), before);
+}
+
+/// A loop device that takes writes; detached when it goes.
+struct Writable(PathBuf);
+
+impl Writable {
+    fn attach(file: &Path) -> Self {
+        let output = Command::new("losetup")
+            .args(["-f", "--show", text(file)])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        Writable(String::from_utf8(output.stdout).unwrap().trim().into())
+    }
+
+    fn name(&self) -> &str {
+        self.0.file_name().unwrap().to_str().unwrap()
+    }
+
+    fn is_read_only(&self) -> bool {
+        let ro = Path::new("/sys/block").join(self.name()).join("ro");
+        fs::read_to_string(ro).unwrap().trim() == "1"
+    }
+}
+
+impl Drop for Writable {
+    fn drop(&mut self) {
+        run("losetup", &["-d", text(&self.0)]);
+    }
+}
+
+#[test]
+fn a_disk_that_was_looked_at_takes_writes_again() {
+    if !possible() {
+        return;
+    }
+    let bench = Bench::new(|c| fs::remove_file(c.join("LiveOS/squashfs.img")).unwrap());
+    let disk = Writable::attach(&bench.medium_file);
+    let before = digest(&bench.medium_file);
+    assert_eq!(
+        bench.examine_as(disk.name(), FsKind::Ext).err().unwrap(),
+        "no LiveOS/squashfs.img"
+    );
+    assert!(!disk.is_read_only());
+    assert_eq!(digest(&bench.medium_file), before);
+
+    let bench = Bench::new(|_| ());
+    let disk = Writable::attach(&bench.medium_file);
+    let stack = bench.examine_as(disk.name(), FsKind::Ext).unwrap();
+    assert!(disk.is_read_only(), "while it is looked at nothing writes");
+    drop(stack);
+    assert!(!disk.is_read_only());
+}
+
+#[test]
+fn an_image_on_btrfs_is_found() {
+    if !possible() {
+        return;
+    }
+    let bench = Bench::new(|_| ());
+    let file = bench.medium_file.with_file_name("btrfs.img");
+    File::create(&file).unwrap().set_len(128 << 20).unwrap();
+    let content = bench.medium_file.with_file_name("content");
+    run(
+        "mkfs.btrfs",
+        &["-q", "--rootdir", text(&content), text(&file)],
+    );
+    let disk = Writable::attach(&file);
+    let stack = bench.examine_as(disk.name(), FsKind::Btrfs).unwrap();
+    assert_eq!(stack.found.init, "/sbin/init");
 }
 
 /// The same machine with another loop device.

@@ -9,7 +9,7 @@ use crate::layout::MEDIUM_JSON;
 use crate::ondisk::{FsKind, probe, squashfs};
 use crate::plan::init::decide_inits;
 use crate::plan::medium::Found;
-use crate::sys::block;
+use crate::sys::block::{self, WriteBarrier};
 use crate::sys::loopdev::{LoopDevice, attach_read_only};
 use crate::sys::mount::{Access, Detached, MountOption};
 use crate::units::Bytes;
@@ -39,6 +39,8 @@ pub struct Stack {
     pub fs: FsKind,
     /// The medium's mount.
     pub medium: Detached,
+    /// Behind the mount, so that it falls after it: a medium with a journal takes no writes.
+    pub barrier: Option<WriteBarrier>,
     /// The image's mount.
     pub image: Detached,
     /// File system of the image.
@@ -60,7 +62,7 @@ pub fn examine(
     fs: FsKind,
 ) -> Result<Stack, String> {
     let node = block::node(&machine.dev, name);
-    let medium = mount_medium(loader, &node, fs)?;
+    let (medium, barrier) = mount_medium(loader, &node, fs)?;
     let path = &sought.image_path;
     let file = open_below(medium.root(), path, ResolveFlags::BENEATH)
         .map_err(|e| match e {
@@ -83,6 +85,7 @@ pub fn examine(
         node,
         fs,
         medium,
+        barrier,
         image,
         image_fs,
         loop_device,
@@ -91,48 +94,64 @@ pub fn examine(
     })
 }
 
+/// Options that keep a journal from being replayed; none for what has no journal.
+fn no_replay(fs: FsKind) -> Option<MountOption> {
+    match fs {
+        FsKind::Ext => Some(MountOption::Flag("noload")),
+        FsKind::Xfs | FsKind::F2fs => Some(MountOption::Flag("norecovery")),
+        // The bare `nologreplay` went with Linux 6.16; this spelling is there since 5.9.
+        FsKind::Btrfs => Some(MountOption::value("rescue", "nologreplay")),
+        _ => None,
+    }
+}
+
 /// Read-only, and so that no journal is replayed: the medium may be a disk of the user's.
-fn mount_medium(loader: &Loader, node: &Path, fs: FsKind) -> Result<Detached, String> {
+fn mount_medium(
+    loader: &Loader,
+    node: &Path,
+    fs: FsKind,
+) -> Result<(Detached, Option<WriteBarrier>), String> {
     let names: &[&str] = match fs {
         FsKind::Ntfs => &["ntfs3", "ntfs"],
         _ => &[fs.name()],
     };
     if fs == FsKind::Vfat {
-        ["nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"]
-            .iter()
-            .for_each(|m| loader.need(m));
+        let code_pages = ["nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"];
+        code_pages.iter().for_each(|m| loader.need(m));
     }
-    let options: &[MountOption] = match fs {
-        FsKind::Ext => &[MountOption::Flag("noload")],
-        FsKind::Xfs | FsKind::F2fs => &[MountOption::Flag("norecovery")],
-        FsKind::Btrfs => &[MountOption::Flag("nologreplay")],
-        _ => &[],
+    let option = no_replay(fs);
+    // A journalled file system may write even when it is mounted read-only: the block
+    // device itself refuses, and takes writes again when the look is over.
+    let barrier = match option {
+        None => None,
+        Some(_) => {
+            let device = block::open(node).map_err(|e| e.to_string())?;
+            let raised = WriteBarrier::raise(device);
+            let failed = |e| {
+                format!(
+                    "{} can't be made read-only: {}",
+                    node.display(),
+                    errno_text(e)
+                )
+            };
+            Some(raised.map_err(failed)?)
+        }
     };
-    // A journalled file system may write even when mounted read-only: the block device
-    // itself refuses, and takes writes again when the look is over.
-    let device = block::open(node).map_err(|e| e.to_string())?;
-    let guard = !options.is_empty();
-    if guard {
-        block::set_read_only(&device, true)
-            .map_err(|e| format!("making {} read-only: error {e}", node.display()))?;
-    }
+    let options: Vec<MountOption> = option.into_iter().collect();
     let mut last = format!("{}: the kernel has no driver for it", fs.name());
     for name in names {
         loader.need(&format!("fs-{name}"));
-        match Detached::mount(name, &node.to_string_lossy(), Access::ReadOnly, options) {
-            Ok(mount) => return Ok(mount),
+        match Detached::mount(name, &node.to_string_lossy(), Access::ReadOnly, &options) {
+            Ok(mount) => return Ok((mount, barrier)),
             Err(e) if e.errno == libc::ENODEV => last = e.to_string(),
-            Err(e) => {
-                last = e.to_string();
-                break;
-            }
+            Err(e) => return Err(e.to_string()),
         }
     }
-    if guard {
-        // Best effort: the device may just have gone.
-        let _ = block::set_read_only(&device, false);
-    }
     Err(last)
+}
+
+fn errno_text(errno: i32) -> String {
+    std::io::Error::from_raw_os_error(errno).to_string()
 }
 
 /// An image is accepted by its own superblock and when it is as long as that says.

@@ -13,12 +13,17 @@ pub fn words(machine: &Machine) -> Vec<Said> {
     said::split(&std::fs::read(machine.proc.join("cmdline")).unwrap_or_default())
 }
 
-/// Words that may be parameters of modules: `module.parameter=value`.
-pub fn parameters(words: &[Said]) -> Vec<(String, String)> {
+/// Words that may be parameters of modules: `module.parameter=value`, or without a value.
+pub fn parameters(words: &[Said]) -> Vec<(String, Option<String>)> {
     words
         .iter()
-        .filter(|w| w.value.is_some() && w.key.contains(&b'.'))
-        .map(|w| (String::from_utf8_lossy(&w.key).into_owned(), w.text()))
+        .filter(|w| w.key.contains(&b'.'))
+        .map(|w| {
+            (
+                String::from_utf8_lossy(&w.key).into_owned(),
+                w.value.as_ref().map(|_| w.text()),
+            )
+        })
         .collect()
 }
 
@@ -46,8 +51,8 @@ pub fn parse_manifest(text: &[u8]) -> Result<ImageManifest, String> {
     }
 }
 
-/// One block device as the search sees it; none when it has gone, has no size, or is not
-/// one that a medium can be on (memory, and loop devices, which are ours).
+/// One block device as the search sees it; none when it has gone, or is not one that a
+/// medium can be on (memory; loop devices, which are ours; a path of NVMe multipath).
 pub fn device(machine: &Machine, name: &str) -> Option<Device> {
     if ["loop", "ram", "zram", "fd"]
         .iter()
@@ -55,16 +60,45 @@ pub fn device(machine: &Machine, name: &str) -> Option<Device> {
     {
         return None;
     }
-    let facts = block::read_facts(&machine.sys, name)?;
-    let (size, optical) = (facts.size, facts.optical);
-    (size.0 > 0 || optical).then_some(Device {
+    let facts = block::read_facts(&machine.sys, name).filter(|f| !f.hidden)?;
+    // Of a fixed disk without a size there is nothing to expect; of a card reader there is.
+    (facts.size.0 > 0 || facts.optical || facts.removable).then_some(Device {
         name: facts.name,
-        size,
+        size: facts.size,
         parent: facts.parent,
         partitions: facts.partitions,
-        optical,
+        optical: facts.optical,
         model: facts.model,
     })
+}
+
+/// Every MODALIAS on the buses that `serves`. CPU features are left out: what they call for
+/// is cryptography that nobody asked for yet.
+pub fn modaliases(machine: &Machine, serves: impl Fn(&str) -> bool) -> Vec<String> {
+    let below = |dir: std::path::PathBuf| {
+        std::fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+    };
+    let served = |bus: &std::path::PathBuf| {
+        let name = bus.file_name().unwrap_or_default().to_string_lossy();
+        name != "cpu" && serves(&name)
+    };
+    let mut found = Vec::new();
+    for bus in below(machine.sys.join("bus")).filter(served) {
+        for device in below(bus.join("devices")) {
+            if let Ok(alias) = std::fs::read_to_string(device.join("modalias")) {
+                found.push(alias.trim().to_owned());
+            }
+        }
+    }
+    // Hosts of storage first, otherwise sorted: boots of one machine are alike.
+    let host = |alias: &String| alias.starts_with("virtio:") || alias.starts_with("pci:");
+    found.sort_by_key(|alias| (!host(alias), alias.clone()));
+    found.dedup();
+    found
 }
 
 /// `loop3` and `loop3p1` are numbered loops, `loopy` is not.
@@ -101,11 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn only_dotted_words_with_values_are_parameters() {
-        let words = said::split(b"usbcore.autosuspend=-1 quiet rd.x root=live:LABEL=a.b");
-        assert_eq!(
-            parameters(&words),
-            [("usbcore.autosuspend".to_owned(), "-1".to_owned())]
-        );
+    fn dotted_words_may_be_parameters() {
+        let words = said::split(b"usbcore.autosuspend=-1 quiet usbcore.nousb root=live:LABEL=a.b");
+        let want = [
+            ("usbcore.autosuspend".to_owned(), Some("-1".to_owned())),
+            ("usbcore.nousb".to_owned(), None),
+        ];
+        assert_eq!(parameters(&words), want);
     }
 }

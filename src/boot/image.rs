@@ -26,6 +26,9 @@ pub fn attach(machine: &Machine, stack: Stack, report: &mut Report) -> Result<Im
     };
     place(stack.medium, &machine.live()).map_err(Failure::Medium)?;
     place(stack.image, &machine.rootfsbase()).map_err(Failure::Medium)?;
+    if let Some(barrier) = stack.barrier {
+        barrier.keep();
+    }
     let livedev = machine.run.join("initramfs/livedev");
     if let Err(e) = std::os::unix::fs::symlink(&stack.node, &livedev) {
         report.warn(format!("linking {}: {e}", livedev.display()));

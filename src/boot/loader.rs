@@ -22,8 +22,11 @@ const WORKERS: usize = 4;
 /// Scheduling priority of the workers: a thread that has found the medium goes before them.
 const WORKER_NICE: i32 = 10;
 
-/// One more worker takes over when an insertion sleeps in its driver for longer than this.
+/// A spare worker takes over when every other has been at one insertion for longer than this.
 const STUCK: Duration = Duration::from_secs(1);
+
+/// How many drivers may hang before modules are no longer loaded.
+const SPARES: usize = 3;
 
 /// The loader; cheap to clone, all clones are one.
 #[derive(Clone, Debug)]
@@ -33,7 +36,7 @@ pub struct Loader(Arc<Shared>);
 struct Shared {
     index: ModuleIndex,
     dir: PathBuf,
-    parameters: Vec<(String, String)>,
+    parameters: Vec<(String, Option<String>)>,
     blacklist: Vec<String>,
     dictionary: Option<Dictionary>,
     state: Mutex<State>,
@@ -57,6 +60,8 @@ struct State {
     ranks: BTreeSet<Rank>,
     deferred: Vec<ModuleId>,
     stopped: bool,
+    page: bool,
+    troubles: Vec<String>,
     stages: HashMap<ModuleId, Stage>,
     records: Vec<ModuleRecord>,
     /// When each insertion began that goes on.
@@ -81,7 +86,7 @@ impl Loader {
     /// Reads the index of the running kernel's modules and starts the workers.
     pub fn start(
         machine: &Machine,
-        parameters: Vec<(String, String)>,
+        parameters: Vec<(String, Option<String>)>,
         blacklist: Vec<String>,
         report: &mut Report,
     ) -> Self {
@@ -112,14 +117,15 @@ impl Loader {
             changed: Condvar::new(),
         }));
         let workers = power::online_cpus().min(WORKERS);
-        for number in 0..=workers {
+        for number in 0..workers + SPARES {
             let worker = loader.clone();
-            let work = move || match number == workers {
-                false => worker.work(Duration::ZERO),
-                true => worker.work(STUCK),
+            let patience = if number < workers {
+                Duration::ZERO
+            } else {
+                STUCK
             };
-            if let Err(e) = thread::Builder::new().spawn(work) {
-                report.warn(format!("starting a thread for modules: {e}"));
+            if let Err(e) = process::start_thread(Box::new(move || worker.work(patience))) {
+                report.warn(format!("{e} that loads modules"));
             }
         }
         loader
@@ -149,7 +155,7 @@ impl Loader {
             }
             let mut state = self.0.lock();
             match rank.unwrap_or_else(|| self.0.index.rank(id, alias)) {
-                Rank::Page => state.deferred.push(id),
+                Rank::Page if !state.page => state.deferred.push(id),
                 rank => state.ask(rank, id),
             }
             drop(state);
@@ -170,15 +176,48 @@ impl Loader {
         bus == "platform" || self.0.index.knows_bus(bus)
     }
 
-    /// Keyboards and screens, now that somebody looks.
+    /// Keyboards and screens, now that somebody looks: all that were kept, and from now on
+    /// as they are plugged in. Hosts of USB keyboards too, if loading had been stopped.
     pub fn load_for_page(&self) {
         let mut state = self.0.lock();
+        state.stopped = false;
+        state.page = true;
         let deferred = std::mem::take(&mut state.deferred);
         deferred
             .into_iter()
             .for_each(|id| state.ask(Rank::Page, id));
         drop(state);
         self.0.changed.notify_all();
+    }
+
+    /// Waits until no insertion goes on, or for `limit`. A process that ends while its
+    /// threads insert makes drivers fail (a killed thread starts no kernel threads).
+    pub fn settle(&self, limit: Duration) {
+        let deadline = clock::since_boot() + limit;
+        let mut state = self.0.lock();
+        while !state.busy.is_empty() {
+            let Some(left) = deadline.checked_sub(clock::since_boot()) else {
+                return;
+            };
+            state = self.0.wait_until(state, left);
+        }
+    }
+
+    /// Modules that could not be loaded, or are still being loaded, as people read it.
+    pub fn troubles(&self) -> Vec<String> {
+        let state = self.0.lock();
+        let mut troubles = state.troubles.clone();
+        let name = |id: &ModuleId| self.0.index.get(*id).map_or("", |m| m.name.as_str());
+        let loading: Vec<&str> = state
+            .stages
+            .iter()
+            .filter(|(_, stage)| **stage == Stage::Loading)
+            .map(|(id, _)| name(id))
+            .collect();
+        if !loading.is_empty() {
+            troubles.push(format!("still loading: {}", loading.join(", ")));
+        }
+        troubles
     }
 
     /// Loads what `alias` (a module's name, `fs-ext4`) calls for, and waits for it. Nothing
@@ -195,9 +234,23 @@ impl Loader {
         state.queue.len() + state.busy.len()
     }
 
-    /// What was loaded so far, for the report.
+    /// What was loaded so far, for the report, and what is being loaded.
     pub fn records(&self) -> Vec<ModuleRecord> {
-        self.0.lock().records.clone()
+        let state = self.0.lock();
+        let loading = state
+            .stages
+            .iter()
+            .filter(|(_, stage)| **stage == Stage::Loading);
+        let unfinished = loading.filter_map(|(id, _)| {
+            let name = self.0.index.get(*id)?.name.clone();
+            Some(ModuleRecord {
+                name,
+                at_us: 0,
+                took_us: 0,
+                result: "still loading".to_owned(),
+            })
+        });
+        state.records.iter().cloned().chain(unfinished).collect()
     }
 
     /// A worker's life. `patience` is how long the others must have been at one insertion
@@ -213,7 +266,8 @@ impl Loader {
                 Some(at) if !patience.is_zero() && at > now => {
                     state = self.0.wait_until(state, at - now);
                 }
-                None if !patience.is_zero() => state = self.0.wait(state),
+                // The workers are about to take it.
+                None if !patience.is_zero() => state = self.0.wait_until(state, patience),
                 _ => state = self.load_next(state, now),
             }
         }
@@ -231,6 +285,7 @@ impl Loader {
             self.load(id);
             state = self.0.lock();
             state.busy.retain(|(worker, _)| *worker != me);
+            self.0.changed.notify_all();
         }
         state
     }
@@ -306,6 +361,7 @@ impl Shared {
             Ok(Inserted::NoDevice) => "no device".to_owned(),
             Err(e) => {
                 log::warn!("{e}");
+                self.lock().troubles.push(e.to_string());
                 e.to_string()
             }
         };

@@ -10,6 +10,7 @@ pub mod examine;
 pub mod failure;
 pub mod gather;
 pub mod handoff;
+pub mod hunt;
 pub mod image;
 pub mod loader;
 pub mod machine;
@@ -25,10 +26,12 @@ use crate::request::{Request, Upper, decide_request};
 use crate::sys::{clock, console, kmsg, process};
 use failure::Failure;
 use handoff::Handoff;
+use loader::Loader;
 use machine::Machine;
 use report::Report;
 use std::fs::File;
 use std::io::Write;
+use std::time::Duration;
 
 /// The face of PID 1: boots, and never returns.
 pub fn run_as_init(arguments: &[std::ffi::OsString]) -> ! {
@@ -37,18 +40,20 @@ pub fn run_as_init(arguments: &[std::ffi::OsString]) -> ! {
     let early = early::mount_kernel_filesystems(&machine);
     console::ensure_standard_fds(&machine.dev);
     let said = process::run_in_child(|pipe| boot_in_child(&machine, early, pipe));
-    let handoff = said.ok().and_then(|bytes| Handoff::from_bytes(&bytes));
-    let failure = match handoff {
-        Some(handoff) => Failure::Handoff(handoff::enter(&machine, &handoff, began, arguments)),
-        None => Failure::AgentDied,
+    let failure = match said.map(|bytes| Handoff::from_bytes(&bytes)) {
+        Ok(Some(handoff)) => Failure::Handoff(handoff::enter(&machine, &handoff, began, arguments)),
+        Ok(None) => Failure::AgentDied,
+        Err(e) => Failure::Handoff(e),
     };
+    // The page's keyboard needs drivers, and PID 1 no threads.
+    let _ = process::run_in_child(|_pipe| end_on_page(&machine, &failure));
     let request = decide_request(&gather::words(&machine));
-    page::show(&machine, &page::render(&failure, &request, None));
+    page::show(&machine, &page::render(&failure, &request, &[], None));
     page::wait_without_hope(&request)
 }
 
 /// What the child does: the story, or its failure page, for as long as it takes.
-fn boot_in_child(machine: &Machine, early: Vec<crate::sys::Error>, pipe: &mut File) {
+fn boot_in_child(machine: &Machine, early: Vec<crate::sys::Error>, mut pipe: File) {
     kmsg::KmsgLog::open(&machine.dev).install();
     page::show_panics(machine);
     let rate_limit = kmsg::RateLimitLifted::lift(&machine.proc);
@@ -56,25 +61,49 @@ fn boot_in_child(machine: &Machine, early: Vec<crate::sys::Error>, pipe: &mut Fi
     let request = decide_request(&words);
     let mut report = Report::new(&request);
     early.iter().for_each(|e| report.warn(e.to_string()));
-    let told = tell(machine, &request, gather::parameters(&words), &mut report)
+    let parameters = gather::parameters(&words);
+    let loader = Loader::start(machine, parameters, request.blacklist.clone(), &mut report);
+    let told = tell(machine, &request, &loader, &mut report)
         .and_then(|handoff| leave(machine, handoff, &mut report));
     drop(rate_limit);
     match told {
-        // PID 1 hears of it and goes; nothing is left to do here if it does not.
-        Ok(handoff) => drop(pipe.write_all(&handoff.to_bytes())),
+        Ok(handoff) => {
+            // PID 1 hears of it and goes; nothing is left to do here if it does not.
+            let _ = pipe.write_all(&handoff.to_bytes());
+            drop(pipe);
+            loader.settle(LAST_INSERTIONS);
+        }
         Err(failure) => {
             log::error!("{}: {failure}", failure.id());
-            page::show(machine, &page::render(&failure, &request, None));
+            report.write(machine);
+            hunt::serve_people(machine, &loader);
+            let notes = page::notes(&report, &loader.troubles());
+            page::show(machine, &page::render(&failure, &request, &notes, None));
             page::wait_without_hope(&request)
         }
     }
+}
+
+/// How long the child stays for insertions that go on while the live system starts.
+const LAST_INSERTIONS: Duration = Duration::from_secs(30);
+
+/// A page that only people can end, in a child of its own: PID 1 could not go on.
+fn end_on_page(machine: &Machine, failure: &Failure) {
+    kmsg::KmsgLog::open(&machine.dev).install();
+    log::error!("{}: {failure}", failure.id());
+    let request = decide_request(&gather::words(machine));
+    let mut report = Report::new(&request);
+    let loader = Loader::start(machine, Vec::new(), request.blacklist.clone(), &mut report);
+    hunt::serve_people(machine, &loader);
+    page::show(machine, &page::render(failure, &request, &[], None));
+    page::wait_without_hope(&request)
 }
 
 /// The boot on one screen.
 fn tell(
     machine: &Machine,
     request: &Request,
-    parameters: Vec<(String, String)>,
+    loader: &Loader,
     report: &mut Report,
 ) -> Result<Handoff, Failure> {
     if let Some(why) = &request.refusal {
@@ -90,8 +119,7 @@ fn tell(
     request.notices.iter().for_each(|n| report.warn(n.clone()));
     report.step("words");
 
-    let loader = loader::Loader::start(machine, parameters, request.blacklist.clone(), report);
-    let found = medium::find(machine, request, wanted, &loader, report)?;
+    let found = medium::find(machine, request, wanted, loader, report)?;
     report.step("medium");
 
     let image = image::attach(machine, found, report)?;
@@ -101,7 +129,7 @@ fn tell(
     let upper = upper::mount_tmpfs(machine, size, report)?;
     report.step("upper");
 
-    root::mount(machine, &loader, &upper, report)?;
+    root::mount(machine, loader, &upper, report)?;
     report.step("root");
 
     report.modules = loader.records();

@@ -2,30 +2,63 @@
 
 use super::failure::Failure;
 use super::machine::Machine;
-use super::medium::{describe, describe_verdict};
+use super::medium::describe;
+use super::report::{Report, describe_verdict};
 use crate::layout::VERSION;
 use crate::plan::search::{Candidate, Search};
 use crate::request::Request;
 use crate::sys::{clock, console, power, process};
 use crate::units::Label;
+use std::time::Duration;
 
 /// Columns of the narrowest console.
 const WIDTH: usize = 80;
 
 /// Lines that the list of devices may take on a console of 25.
-const DEVICES: usize = 10;
+const DEVICES: usize = 8;
+
+/// Lines that notes may take.
+const NOTES: usize = 3;
+
+/// What else people should know, the newest troubles first: drivers that failed, words
+/// that were misspelt.
+pub fn notes(report: &Report, troubles: &[String]) -> Vec<String> {
+    troubles
+        .iter()
+        .rev()
+        .chain(report.warnings.iter().rev())
+        .cloned()
+        .collect()
+}
 
 /// The page as text, without colour.
-pub fn render(failure: &Failure, request: &Request, search: Option<&Search>) -> String {
+pub fn render(
+    failure: &Failure,
+    request: &Request,
+    notes: &[String],
+    search: Option<&Search>,
+) -> String {
     let rule = "-".repeat(WIDTH - 1);
-    let mut page = format!("\n{rule}\n This system can't start yet: {failure}\n\n");
+    let mut page = format!("\n{rule}\n");
+    for line in wrap(
+        &format!("This system can't start yet: {failure}"),
+        WIDTH - 3,
+    ) {
+        page += &format!(" {line}\n");
+    }
+    page.push('\n');
     if let Some(search) = search {
-        page += &format!(" Sought:  {}\n", describe(&search.wanted));
+        page += &cut(
+            &format!(" Sought:  {}", describe(&search.wanted)),
+            WIDTH - 1,
+        );
+        page.push('\n');
         page += &list_devices(&search.candidates());
         page += "\n";
     }
-    for notice in &request.notices {
-        page += &format!(" Note:    {notice}\n");
+    for note in notes.iter().take(NOTES) {
+        page += &cut(&format!(" Note:    {note}"), WIDTH - 1);
+        page.push('\n');
     }
     for line in failure.advice().lines() {
         page += &format!(" {line}\n");
@@ -76,6 +109,22 @@ fn describe_candidate(c: &Candidate) -> String {
     format!("{}{kind}{label}: {reason}{model}", c.device.name)
 }
 
+/// Lines of at most `width` characters, broken at blanks; four at most.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(cut(word, width)),
+        }
+    }
+    lines.truncate(4);
+    lines
+}
+
 fn cut(line: &str, width: usize) -> String {
     line.chars().take(width).collect()
 }
@@ -95,10 +144,14 @@ pub fn show_panics(machine: &Machine) {
     }));
 }
 
+/// How long a page stays at least before an unattended machine is switched off.
+const READABLE: Duration = Duration::from_secs(30);
+
 /// Nothing can be waited for: until the machine is switched off, by hand or by `rd.retry`.
 pub fn wait_without_hope(request: &Request) -> ! {
     if !request.shell {
-        process::wait_until(request.retry, clock::since_boot);
+        let readable = clock::since_boot() + READABLE;
+        process::wait_until(request.retry.max(readable), clock::since_boot);
         let e = power::power_off();
         log::error!("power off: {e}");
     }
@@ -112,11 +165,11 @@ mod tests {
     use crate::plan::search::{Event, Limits};
     use crate::request::{DeviceSpec, decide_request, said};
     use crate::units::Sectors;
-    use std::time::Duration;
 
     fn page_with(devices: usize, line: &str) -> String {
         let wanted = Wanted {
             spec: DeviceSpec::parse(b"LABEL=LIVE"),
+            named: true,
             id: None,
             image_path: "LiveOS/squashfs.img".into(),
         };
@@ -140,7 +193,9 @@ mod tests {
             search.step(Duration::ZERO, Event::Probed(name, unreadable));
         }
         let request = decide_request(&said::split(line.as_bytes()));
-        render(&Failure::MediumNotFound, &request, Some(&search))
+        let long = "rd.live.sqashimg: unknown word, did you mean rd.live.squashimg? And more words";
+        let notes = vec![long.to_owned(); 5];
+        render(&Failure::MediumNotFound, &request, &notes, Some(&search))
     }
 
     #[test]
@@ -164,6 +219,10 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }
+        let words = Failure::Words("root=live:LABEL= ".repeat(12));
+        let request = decide_request(&[]);
+        let page = render(&words, &request, &[], None);
+        assert!(page.lines().all(|l| l.chars().count() < WIDTH), "{page}");
         assert!(page_with(0, "").contains("no disk, stick or disc at all"));
     }
 

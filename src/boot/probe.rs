@@ -3,6 +3,7 @@
 use super::machine::Machine;
 use crate::ondisk::{ByteSource, ReadError, probe, table};
 use crate::plan::medium::{Device, Facts, Probe};
+use crate::plan::search::Look;
 use crate::sys::block::{self, Disc};
 use crate::units::Label;
 use std::fs::File;
@@ -47,17 +48,15 @@ pub fn probe_device(machine: &Machine, device: &Device, with_table: bool) -> Pro
     if device.optical {
         match block::disc(&node) {
             Ok(Disc::Ready) => {}
-            Ok(Disc::Absent | Disc::Settling) => return Probe::NoDisc,
-            Err(e) if e.errno == libc::ENOMEDIUM => return Probe::NoDisc,
+            Ok(Disc::Absent) => return Probe::Empty,
+            Ok(Disc::Settling) => return Probe::Settling,
+            Err(e) if e.errno == libc::ENOMEDIUM => return Probe::Empty,
             Err(e) => return Probe::Unreadable(e.to_string()),
         }
     }
     let source = match block::open(&node) {
         Ok(file) => FileSource::new(file),
-        Err(e) if e.errno == libc::ENOMEDIUM && device.optical => return Probe::NoDisc,
-        Err(e) if e.errno == libc::ENOMEDIUM => {
-            return Probe::Unreadable("no medium in the drive".to_owned());
-        }
+        Err(e) if e.errno == libc::ENOMEDIUM => return Probe::Empty,
         Err(e) => return Probe::Unreadable(e.to_string()),
     };
     let fs = match probe::probe_filesystem(&source) {
@@ -71,6 +70,17 @@ pub fn probe_device(machine: &Machine, device: &Device, with_table: bool) -> Pro
         part_uuid,
         part_label,
     })
+}
+
+/// Asks an optical drive for its disc.
+pub fn look(machine: &Machine, name: &str) -> Look {
+    match block::disc(&block::node(&machine.dev, name)) {
+        // The open made the kernel read the length anew.
+        Ok(Disc::Ready) => block::read_facts(&machine.sys, name)
+            .map_or(Look::Nothing, |facts| Look::Disc(facts.size)),
+        Ok(Disc::Settling) => Look::Settling,
+        Ok(Disc::Absent) | Err(_) => Look::Nothing,
+    }
 }
 
 /// UUID and name of a partition, from the table of its disk.

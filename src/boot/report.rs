@@ -2,9 +2,13 @@
 
 use super::machine::Machine;
 use crate::layout::VERSION;
+use crate::ondisk::FsKind;
+use crate::plan::search::{Candidate, Search, Verdict};
 use crate::request::{Request, Upper};
 use crate::sys::clock;
+use crate::units::Label;
 use serde::Serialize;
+use std::path::Path;
 
 /// Version of the structure below; docs/report.md describes it.
 pub const SCHEMA: u32 = 1;
@@ -78,7 +82,7 @@ pub struct ImageReport {
     pub fs: String,
 }
 
-/// Where writes go. `size` in bytes.
+/// Where writes go. `size` in bytes; `options` as the kernel shows them.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct UpperReport {
@@ -87,12 +91,14 @@ pub struct UpperReport {
     pub options: String,
 }
 
-/// The root overlay.
+/// The root overlay. `options` as the kernel shows them, which leaves out its defaults;
+/// `asked` is what was pinned.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct RootReport {
     pub source: &'static str,
     pub options: String,
+    pub asked: String,
 }
 
 /// One step of the story; microseconds, `at_us` since the kernel started, when it ended.
@@ -159,6 +165,39 @@ impl Report {
         });
     }
 
+    /// Takes what the search knows of each device.
+    pub fn take_candidates(&mut self, search: &Search) {
+        self.candidates = search
+            .candidates()
+            .into_iter()
+            .map(report_candidate)
+            .collect();
+    }
+
+    /// Takes the medium that was accepted.
+    pub fn take_medium(&mut self, search: &Search, name: &str, node: &Path, fs: FsKind) {
+        let Some(candidate) = search.candidate(name) else {
+            return;
+        };
+        let facts = candidate.facts.fs.as_ref();
+        let by = if search.wanted.named {
+            "the words"
+        } else {
+            "the initramfs"
+        };
+        let why = match &candidate.device.parent {
+            Some(disk) => format!("named by {by}; partition of {disk}, preferred to the disk"),
+            None => format!("named by {by}"),
+        };
+        self.medium = Some(MediumReport {
+            device: node.display().to_string(),
+            fs: fs.name().to_owned(),
+            label: facts.and_then(|f| f.label.as_ref()).map(Label::to_string),
+            uuid: facts.and_then(|f| f.uuid.clone()),
+            why,
+        });
+    }
+
     /// Something the user should hear of: kept, and said in the kernel's log.
     pub fn warn(&mut self, text: String) {
         log::warn!("{text}");
@@ -175,6 +214,41 @@ impl Report {
         if let Err(e) = written {
             log::warn!("writing {}/report.json: {e}", dir.display());
         }
+    }
+}
+
+fn report_candidate(c: &Candidate) -> CandidateReport {
+    let fs = c.facts.fs.as_ref();
+    let (verdict, reason) = describe_verdict(&c.verdict);
+    CandidateReport {
+        device: format!("/dev/{}", c.device.name),
+        model: c.device.model.clone(),
+        size: c.device.size.bytes().0,
+        fs: fs.map(|f| f.kind.name()),
+        label: fs.and_then(|f| f.label.as_ref()).map(Label::to_string),
+        uuid: fs.and_then(|f| f.uuid.clone()),
+        verdict,
+        reason,
+    }
+}
+
+/// A verdict as report and page show it.
+pub fn describe_verdict(verdict: &Verdict) -> (&'static str, String) {
+    match verdict {
+        Verdict::Probing(_) => ("unanswered", "does not answer".to_owned()),
+        Verdict::Examining(_) => ("unanswered", "has the name, does not answer".to_owned()),
+        Verdict::Empty => ("empty", "no disc or card in it".to_owned()),
+        Verdict::Settling(_) => ("unanswered", "is looking at its disc".to_owned()),
+        Verdict::Named => (
+            "waiting",
+            "has the name, waits for its partitions".to_owned(),
+        ),
+        Verdict::OtherImage(found) => {
+            let id = found.id.as_ref().map_or("none", |id| id.short());
+            ("other-image", format!("holds another image (id {id})"))
+        }
+        Verdict::Accepted(_) => ("accepted", "holds the image".to_owned()),
+        Verdict::Refused(why) => ("refused", why.clone()),
     }
 }
 

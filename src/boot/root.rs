@@ -8,7 +8,7 @@ use super::upper::UpperDirs;
 use crate::layout::OVERLAY_SOURCE;
 use crate::plan::root::OVERLAY_OPTIONS;
 use crate::sys::Error;
-use crate::sys::mount::{Access, Detached, MountOption};
+use crate::sys::mount::{Access, Detached, MountOption, shown_options};
 
 /// Mounts the overlay at /sysroot.
 pub fn mount(
@@ -33,7 +33,8 @@ pub fn mount(
     let shown: Vec<String> = options.iter().map(ToString::to_string).collect();
     report.root = Some(RootReport {
         source: OVERLAY_SOURCE,
-        options: shown.join(","),
+        options: shown_options(&machine.proc, &machine.sysroot),
+        asked: shown.join(","),
     });
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::report::{Report, UpperReport};
 use crate::plan::root::{RootAttributes, decide_root_attributes};
 use crate::request::TmpfsSize;
 use crate::sys::Error;
-use crate::sys::mount::{Access, Detached, MountOption};
+use crate::sys::mount::{Access, Detached, MountOption, shown_options};
 use crate::units::Bytes;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -58,11 +58,10 @@ fn make(machine: &Machine, size: &TmpfsSize, report: &mut Report) -> Result<Uppe
         .map(|s| s.f_blocks * u64::try_from(s.f_bsize).unwrap_or(0))
         .unwrap_or(0);
     log::info!("writes go to memory: at most {} ({size})", Bytes(capacity));
-    let shown: Vec<String> = options.iter().map(ToString::to_string).collect();
     report.upper = Some(UpperReport {
         kind: "tmpfs",
         size: capacity,
-        options: shown.join(","),
+        options: shown_options(&machine.proc, &at),
     });
     Ok(dirs)
 }

@@ -26,8 +26,10 @@ pub struct Device {
 pub enum Probe {
     /// It answered.
     Facts(Facts),
-    /// A drive without a disc.
-    NoDisc,
+    /// A drive without a disc, a reader without a card.
+    Empty,
+    /// A drive that is still looking at its disc.
+    Settling,
     /// It can't be read; the system's words.
     Unreadable(String),
 }
@@ -46,8 +48,11 @@ pub struct Facts {
 /// What is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// By the words, or by the label in `image.json`; none: any medium with the image's id.
+    /// By the words, else the label in `image.json`; none: any medium with the image's id.
     pub spec: Option<DeviceSpec>,
+    /// Whether the words said it. Another image than the initramfs's own is taken only from
+    /// a medium that they name.
+    pub named: bool,
     /// The image that belongs to this initramfs, if it says so.
     pub id: Option<ImageId>,
     /// Path of the image on the medium.

@@ -247,18 +247,24 @@ fn is_host(alias: &str) -> bool {
         .any(|bus| alias.starts_with(bus))
 }
 
+/// What stands before the first colon, up to a wildcard: depmod writes `acpi*:VMBUS:*` for a
+/// device that says `acpi:VMBUS:`. Nothing for what has no bus, such as `fs-ext4`.
 fn bus_of(alias: &str) -> &str {
-    alias.split_once(':').map_or("", |(bus, _)| bus)
+    let bus = alias.split_once(':').map_or("", |(bus, _)| bus);
+    bus.split(['*', '?', '[']).next().unwrap_or(bus)
 }
 
-/// Parameters for `name` from the kernel's words (`usbcore.autosuspend=-1`), as modprobe(8)
-/// hands them on: the kernel itself gives them to what is built in only.
-pub fn decide_parameters(name: &str, words: &[(String, String)]) -> String {
+/// Parameters for `name` from the kernel's words (`usbcore.autosuspend=-1`, or bare), as
+/// modprobe(8) hands them on: the kernel itself gives them to what is built in only.
+pub fn decide_parameters(name: &str, words: &[(String, Option<String>)]) -> String {
     let mine = words.iter().filter_map(|(key, value)| {
         let (module, parameter) = key.split_once('.')?;
-        (normal(module) == name).then(|| match value.contains(char::is_whitespace) {
-            true => format!("{parameter}=\"{value}\""),
-            false => format!("{parameter}={value}"),
+        (normal(module) == name).then(|| match value {
+            None => parameter.to_owned(),
+            Some(value) if value.contains(char::is_whitespace) => {
+                format!("{parameter}=\"{value}\"")
+            }
+            Some(value) => format!("{parameter}={value}"),
         })
     });
     // Probing in a thread of the kernel's lets us load the next module while a SATA link
@@ -291,6 +297,7 @@ alias crypto-crc32c crc32c_generic
 alias pci:v*d*sv*sd*bc01sc06i01* ahci
 alias fs-ext4 ext4
 alias pci:v00001234* gone
+alias acpi*:80860F14:* ahci
 ";
     const SOFTDEP: &str =
         "softdep ext4 pre: crypto-crc32c post: ahci\nsoftdep jbd2 pre: crypto-crc32c\n";
@@ -330,6 +337,13 @@ alias pci:v00001234* gone
             ["libata", "libahci", "ahci"]
         );
         assert!(index.find("pci:v00001234").is_empty() && index.find("").is_empty());
+        let by_acpi = index.find("acpi:80860F14:PNP0D40:");
+        assert_eq!(
+            names(&index, &by_acpi),
+            ["ahci"],
+            "depmod writes acpi*: for acpi:"
+        );
+        assert!(index.knows_bus("acpi") && !index.knows_bus("virtio"));
     }
 
     #[test]
@@ -365,8 +379,9 @@ alias pci:v00001234* gone
     #[test]
     fn words_of_the_kernel_become_parameters() {
         let words = [
-            ("usb-storage.delay_use".into(), "3".into()),
-            ("usbcore.x".into(), "a b".into()),
+            ("usb-storage.delay_use".into(), Some("3".into())),
+            ("usbcore.x".into(), Some("a b".into())),
+            ("usbcore.nousb".into(), None),
         ];
         assert_eq!(
             decide_parameters("usb_storage", &words),
@@ -374,7 +389,7 @@ alias pci:v00001234* gone
         );
         assert_eq!(
             decide_parameters("usbcore", &words),
-            "async_probe=1 x=\"a b\""
+            "async_probe=1 x=\"a b\" nousb"
         );
     }
 

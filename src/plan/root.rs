@@ -6,11 +6,13 @@
 /// `redirect_dir=on`: directories of the image can be renamed, as dnf and semodule do.
 /// `metacopy=off`: a changed mode copies the file up whole, so that the upper stands alone.
 /// `index=off`, `nfs_export=off`: an index would tie the upper to one copy of the image.
-pub const OVERLAY_OPTIONS: [(&str, &str); 4] = [
+/// `xino=off`: inode numbers are those of the layers on every kernel.
+pub const OVERLAY_OPTIONS: [(&str, &str); 5] = [
     ("redirect_dir", "on"),
     ("metacopy", "off"),
     ("index", "off"),
     ("nfs_export", "off"),
+    ("xino", "off"),
 ];
 
 /// What the root directory of the upper must look like: it becomes that of the root.

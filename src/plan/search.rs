@@ -6,6 +6,7 @@
 //! appears. When all is silent the page is shown, and the search goes on behind it.
 
 use super::medium::{Device, Facts, Found, Probe, Wanted, decide_match};
+use crate::units::Sectors;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub enum Event {
     Gone(String),
     /// A worker read it.
     Probed(String, Probe),
+    /// A worker asked an optical drive for its disc; its length, if one can be read.
+    Looked(String, Look),
     /// A worker looked for the image on it; the reason if it is not there.
     Examined(String, Result<Found, String>),
     /// The machine is still bringing devices up: a driver went in, an uevent came.
@@ -31,6 +34,8 @@ pub enum Event {
 pub enum Action {
     /// Read the device's superblock.
     Probe(String),
+    /// Ask an optical drive for its disc.
+    Look(String),
     /// Mount it read-only and look for the image.
     Examine(String),
     /// This is the medium.
@@ -41,13 +46,26 @@ pub enum Action {
     PowerOff,
 }
 
+/// What an optical drive says of its disc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// There is one, this long.
+    Disc(Sectors),
+    /// It is being looked at.
+    Settling,
+    /// There is none.
+    Nothing,
+}
+
 /// What is known of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A worker reads it, since then.
     Probing(Duration),
-    /// A drive without a disc; asked again then.
-    Empty(Duration),
+    /// A drive without a disc, a reader without a card.
+    Empty,
+    /// A drive that looks at its disc, since then.
+    Settling(Duration),
     /// The words name it; examined when its turn comes.
     Named,
     /// A worker looks at it, since then.
@@ -69,8 +87,10 @@ pub struct Candidate {
     pub facts: Facts,
     /// Where it stands.
     pub verdict: Verdict,
-    /// Position in the order of appearance.
+    /// Position in the order of appearance; another device of the same name has another.
     pub order: usize,
+    /// When an optical drive is asked for its disc again; none while a worker asks.
+    next_look: Option<Duration>,
 }
 
 /// Limits of waiting.
@@ -86,11 +106,18 @@ pub struct Limits {
 /// plugged in (`usb_storage.delay_use`), hubs and old drives take up to three.
 pub const SILENCE: Duration = Duration::from_secs(5);
 
-/// Silence after which another image than the initramfs's own is taken.
-pub const SECOND_CHOICE: Duration = Duration::from_secs(2);
+/// Silence after which another image than the initramfs's own is taken: no less.
+pub const SECOND_CHOICE: Duration = SILENCE;
+
+/// The page is shown then at the latest, however much still happens: a bad cable makes
+/// events for ever. The search goes on behind it.
+pub const PAGE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A device that has not answered until then is shown so; its answer still counts.
 pub const UNANSWERED: Duration = Duration::from_secs(10);
+
+/// A drive that looks at its disc for longer holds nobody up.
+pub const DISC_SETTLES: Duration = Duration::from_secs(20);
 
 /// Between two looks into an optical drive: no uevent tells of an inserted disc.
 pub const DISC_POLL: Duration = Duration::from_secs(1);
@@ -103,6 +130,7 @@ pub struct Search {
     limits: Limits,
     candidates: BTreeMap<String, Candidate>,
     appeared: usize,
+    began: Duration,
     last_activity: Duration,
     page: bool,
     accepted: bool,
@@ -116,6 +144,7 @@ impl Search {
             limits,
             candidates: BTreeMap::new(),
             appeared: 0,
+            began: now,
             last_activity: now,
             page: false,
             accepted: false,
@@ -140,13 +169,12 @@ impl Search {
         if self.accepted {
             return actions;
         }
-        // An empty drive that is asked again says nothing new.
-        if !matches!(event, Event::Tick | Event::Probed(_, Probe::NoDisc)) {
+        if self.is_news(&event) {
             self.last_activity = now;
         }
         let page_changes = self.page && self.changes_page(&event);
         self.take_in(now, event, &mut actions);
-        self.poll_drives(now, &mut actions);
+        self.look_into_drives(now, &mut actions);
         self.examine_named(now, &mut actions);
         self.accept_best(now, &mut actions);
         if !self.accepted {
@@ -159,18 +187,19 @@ impl Search {
     pub fn next_deadline(&self, now: Duration) -> Duration {
         let mut times = vec![now + SILENCE];
         for candidate in self.candidates.values() {
+            times.extend(candidate.next_look);
             match candidate.verdict {
-                Verdict::Empty(at) => times.push(at),
                 Verdict::OtherImage(_) => times.push(self.last_activity + SECOND_CHOICE),
                 Verdict::Probing(since) | Verdict::Examining(since) => {
-                    times.push(since + UNANSWERED)
+                    times.push(since + UNANSWERED);
                 }
+                Verdict::Settling(since) => times.push(since + DISC_SETTLES),
                 _ => {}
             }
         }
         if !self.page {
             times.push(self.last_activity + SILENCE);
-            times.extend(self.limits.timeout);
+            times.push(self.page_limit());
         }
         times.extend(self.limits.power_off);
         times
@@ -185,6 +214,7 @@ impl Search {
             Event::Seen(device) => self.see(now, device, actions),
             Event::Gone(name) => drop(self.candidates.remove(&name)),
             Event::Probed(name, probe) => self.take_probe(now, &name, probe),
+            Event::Looked(name, look) => self.take_look(now, &name, look, actions),
             Event::Examined(name, outcome) => self.take_outcome(&name, outcome),
             Event::Activity | Event::Tick => {}
         }
@@ -194,35 +224,60 @@ impl Search {
     /// again only when it is another one or its last answer was no match.
     fn see(&mut self, now: Duration, device: Device, actions: &mut Vec<Action>) {
         let name = device.name.clone();
+        let empty = device.size.0 == 0 && !device.optical;
+        let next_look = device.optical.then_some(now + DISC_POLL);
         if let Some(known) = self.candidates.get_mut(&name) {
-            let settled = matches!(known.verdict, Verdict::Refused(_) | Verdict::Empty(_));
+            let settled = matches!(known.verdict, Verdict::Refused(_) | Verdict::Empty);
             let same = known.device.size == device.size;
+            let partitions_known = known.device.partitions == device.partitions;
             known.device = device;
             if same && !settled {
+                // The kernel had not read the partition table when it was seen first.
+                if !partitions_known && matches!(known.verdict, Verdict::Examining(_)) {
+                    known.verdict = Verdict::Named;
+                }
                 return;
             }
-            known.verdict = Verdict::Probing(now);
+            known.verdict = if empty {
+                Verdict::Empty
+            } else {
+                Verdict::Probing(now)
+            };
         } else {
             let order = self.appeared;
             self.appeared += 1;
-            let verdict = Verdict::Probing(now);
+            let verdict = if empty {
+                Verdict::Empty
+            } else {
+                Verdict::Probing(now)
+            };
+            let facts = Facts::default();
             let candidate = Candidate {
                 device,
-                facts: Facts::default(),
+                facts,
                 verdict,
                 order,
+                next_look,
             };
             self.candidates.insert(name.clone(), candidate);
         }
-        actions.push(Action::Probe(name));
+        if !empty {
+            actions.push(Action::Probe(name));
+        }
     }
 
+    /// An answer counts while it is waited for: one that comes after the disc was changed,
+    /// or twice, is of the past.
     fn take_probe(&mut self, now: Duration, name: &str, probe: Probe) {
         let Some(candidate) = self.candidates.get_mut(name) else {
             return;
         };
+        if !matches!(candidate.verdict, Verdict::Probing(_)) {
+            return;
+        }
         candidate.verdict = match probe {
-            Probe::NoDisc => Verdict::Empty(now + DISC_POLL),
+            Probe::Empty => Verdict::Empty,
+            Probe::Settling => Verdict::Settling(now),
             Probe::Unreadable(why) => Verdict::Refused(why),
             Probe::Facts(facts) => {
                 let verdict = match decide_match(&self.wanted, &candidate.device, &facts) {
@@ -235,11 +290,38 @@ impl Search {
         };
     }
 
+    /// A disc that came, or another one than was refused, is read.
+    fn take_look(&mut self, now: Duration, name: &str, look: Look, actions: &mut Vec<Action>) {
+        let Some(candidate) = self.candidates.get_mut(name) else {
+            return;
+        };
+        candidate.next_look = Some(now + DISC_POLL);
+        match (&candidate.verdict, look) {
+            (Verdict::Refused(_), Look::Disc(size)) if size == candidate.device.size => {}
+            (Verdict::Refused(_) | Verdict::Empty | Verdict::Settling(_), Look::Disc(size)) => {
+                candidate.device.size = size;
+                candidate.verdict = Verdict::Probing(now);
+                actions.push(Action::Probe(name.to_owned()));
+            }
+            (Verdict::Refused(_) | Verdict::Empty, Look::Settling) => {
+                candidate.verdict = Verdict::Settling(now);
+            }
+            (Verdict::Refused(_) | Verdict::Settling(_), Look::Nothing) => {
+                candidate.verdict = Verdict::Empty;
+                candidate.facts = Facts::default();
+            }
+            _ => {}
+        }
+    }
+
     fn take_outcome(&mut self, name: &str, outcome: Result<Found, String>) {
         let wanted = self.wanted.id.clone();
         let Some(candidate) = self.candidates.get_mut(name) else {
             return;
         };
+        if !matches!(candidate.verdict, Verdict::Examining(_)) {
+            return;
+        }
         candidate.verdict = match outcome {
             Err(why) => Verdict::Refused(why),
             Ok(found) if wanted.is_none() || found.id == wanted => Verdict::Accepted(found),
@@ -247,12 +329,17 @@ impl Search {
         };
     }
 
-    fn poll_drives(&mut self, now: Duration, actions: &mut Vec<Action>) {
+    /// Drives that hold nothing, or not the medium, are asked once a second: a disc that is
+    /// put in, or changed, shows no other way. One that does not answer is not asked twice.
+    fn look_into_drives(&mut self, now: Duration, actions: &mut Vec<Action>) {
         for (name, candidate) in &mut self.candidates {
-            if matches!(candidate.verdict, Verdict::Empty(at) if at <= now) {
-                // Not `Probing`: an empty drive is nobody's reason to wait.
-                candidate.verdict = Verdict::Empty(now + DISC_POLL);
-                actions.push(Action::Probe(name.clone()));
+            let idle = matches!(
+                candidate.verdict,
+                Verdict::Empty | Verdict::Settling(_) | Verdict::Refused(_)
+            );
+            if idle && candidate.next_look.is_some_and(|at| at <= now) {
+                candidate.next_look = None;
+                actions.push(Action::Look(name.clone()));
             }
         }
     }
@@ -286,7 +373,7 @@ impl Search {
         let silent = now >= self.last_activity + SECOND_CHOICE && !self.is_working(now);
         let best = all.iter().copied().find(full).or_else(|| {
             // Without words that name it, another image is not what anybody asked for.
-            let named = self.wanted.spec.is_some();
+            let named = self.wanted.named;
             all.iter().copied().find(other).filter(|_| silent && named)
         });
         let Some(name) = best.map(|c| c.device.name.clone()) else {
@@ -303,36 +390,55 @@ impl Search {
 
     fn give_up(&mut self, now: Duration, page_changes: bool, actions: &mut Vec<Action>) {
         let silent = now >= self.last_activity + SILENCE && !self.is_working(now);
-        let late = self.limits.timeout.is_some_and(|t| now >= t);
-        if !self.page && (silent || late) {
+        let ends = self.limits.power_off.is_some_and(|t| now >= t);
+        if !self.page && (silent || now >= self.page_limit() || ends) {
             self.page = true;
             actions.push(Action::ShowPage);
         } else if page_changes {
             actions.push(Action::ShowPage);
         }
-        if self.page && self.limits.power_off.is_some_and(|t| now >= t) {
+        if ends {
             actions.push(Action::PowerOff);
         }
+    }
+
+    fn page_limit(&self) -> Duration {
+        self.limits.timeout.unwrap_or(self.began + PAGE_LIMIT)
     }
 
     /// Whether a worker may still come with an answer.
     fn is_working(&self, now: Duration) -> bool {
         self.candidates.values().any(|c| match c.verdict {
             Verdict::Probing(since) | Verdict::Examining(since) => now < since + UNANSWERED,
+            Verdict::Settling(since) => now < since + DISC_SETTLES,
             _ => false,
         })
+    }
+
+    /// Whether an event is a reason to wait longer: something is still coming up. A drive
+    /// that is asked again and says the same is not.
+    fn is_news(&self, event: &Event) -> bool {
+        match event {
+            Event::Tick => false,
+            Event::Looked(name, look) => {
+                let verdict = self.candidates.get(name).map(|c| &c.verdict);
+                match look {
+                    Look::Disc(_) => matches!(verdict, Some(Verdict::Empty | Verdict::Settling(_))),
+                    Look::Settling => matches!(verdict, Some(Verdict::Empty)),
+                    Look::Nothing => false,
+                }
+            }
+            _ => true,
+        }
     }
 
     /// Whether people see something new: another device, or another verdict on one.
     fn changes_page(&self, event: &Event) -> bool {
         match event {
-            Event::Probed(name, probe) => {
-                let was_empty = self
-                    .candidates
-                    .get(name)
-                    .is_some_and(|c| matches!(c.verdict, Verdict::Empty(_)));
-                !(was_empty && *probe == Probe::NoDisc)
-            }
+            Event::Probed(name, _) => self
+                .candidates
+                .get(name)
+                .is_some_and(|c| matches!(c.verdict, Verdict::Probing(_))),
             Event::Gone(name) => self.candidates.contains_key(name),
             Event::Examined(_, outcome) => outcome.is_err(),
             _ => false,

@@ -16,6 +16,7 @@ fn id(byte: u8) -> ImageId {
 fn search(image: Option<ImageId>) -> Search {
     let wanted = Wanted {
         spec: DeviceSpec::parse(b"LABEL=LIVE"),
+        named: true,
         id: image,
         image_path: "LiveOS/squashfs.img".into(),
     };
@@ -151,9 +152,9 @@ fn another_image_waits_for_the_right_one_and_is_taken_in_silence() {
 #[test]
 fn without_words_only_the_own_image_is_taken() {
     let mut s = search(Some(id(1)));
-    s.wanted.spec = None;
+    s.wanted.named = false;
     s.step(ms(1), device("vda", None, &[]));
-    assert_eq!(s.step(ms(2), labelled("vda", "ANY")), examine("vda"));
+    assert_eq!(s.step(ms(2), labelled("vda", "LIVE")), examine("vda"));
     assert!(s.step(ms(3), found("vda", Some(id(2)))).is_empty());
     assert_eq!(s.step(ms(9000), Event::Tick), [Action::ShowPage]);
 }
@@ -189,22 +190,33 @@ fn a_disk_that_never_answers_delays_the_page_and_nothing_else() {
     assert_eq!(s.step(ms(11_002), found("sr0", None)), accept("sr0"));
 }
 
+fn looked(name: &str, look: Look) -> Event {
+    Event::Looked(name.into(), look)
+}
+
 #[test]
 fn an_empty_drive_is_asked_once_a_second_and_holds_nothing_up() {
     let mut s = search(None);
     s.step(ms(0), device("sr0", None, &[]));
-    s.step(ms(100), Event::Probed("sr0".into(), Probe::NoDisc));
-    assert_eq!(s.next_deadline(ms(100)), ms(1100));
-    assert_eq!(s.step(ms(1100), Event::Tick), [Action::Probe("sr0".into())]);
-    assert!(s.step(ms(1101), Event::Tick).is_empty());
-    assert_eq!(s.step(ms(2200), labelled("sr0", "LIVE")), examine("sr0"));
+    s.step(ms(100), Event::Probed("sr0".into(), Probe::Empty));
+    assert_eq!(s.next_deadline(ms(100)), ms(1000));
+    assert_eq!(s.step(ms(1000), Event::Tick), [Action::Look("sr0".into())]);
+    assert!(
+        s.step(ms(2500), Event::Tick).is_empty(),
+        "asked twice before it answered"
+    );
+    assert!(s.step(ms(2600), looked("sr0", Look::Nothing)).is_empty());
+    assert_eq!(s.step(ms(3600), Event::Tick), [Action::Look("sr0".into())]);
+    let disc = looked("sr0", Look::Disc(Sectors(99)));
+    assert_eq!(s.step(ms(3700), disc), [Action::Probe("sr0".into())]);
+    assert_eq!(s.step(ms(3800), labelled("sr0", "LIVE")), examine("sr0"));
 }
 
 #[test]
-fn polling_a_drive_does_not_keep_the_page_away() {
+fn looking_into_a_drive_does_not_keep_the_page_away() {
     let mut s = search(None);
     s.step(ms(0), device("sr0", None, &[]));
-    s.step(ms(10), Event::Probed("sr0".into(), Probe::NoDisc));
+    s.step(ms(10), Event::Probed("sr0".into(), Probe::Empty));
     let mut now = ms(10);
     for _ in 0..20 {
         now = s.next_deadline(now);
@@ -214,12 +226,90 @@ fn polling_a_drive_does_not_keep_the_page_away() {
             return;
         }
         for action in actions {
-            if let Action::Probe(name) = action {
-                s.step(now, Event::Probed(name, Probe::NoDisc));
+            if let Action::Look(name) = action {
+                s.step(now, looked(&name, Look::Nothing));
             }
         }
     }
     panic!("no page");
+}
+
+#[test]
+fn a_wrong_disc_that_is_changed_for_the_right_one_is_seen() {
+    let mut s = search(None);
+    s.step(ms(0), device("sr0", None, &[]));
+    s.step(ms(10), labelled("sr0", "OTHER"));
+    assert!(s.step(ms(5010), Event::Tick).contains(&Action::ShowPage));
+    assert!(
+        s.step(ms(5020), looked("sr0", Look::Disc(Sectors(1000))))
+            .is_empty(),
+        "the same"
+    );
+    assert_eq!(s.step(ms(6020), Event::Tick), [Action::Look("sr0".into())]);
+    assert!(s.step(ms(6030), looked("sr0", Look::Nothing)).is_empty());
+    assert_eq!(s.step(ms(7030), Event::Tick), [Action::Look("sr0".into())]);
+    s.step(ms(7040), looked("sr0", Look::Settling));
+    s.step(ms(8040), Event::Tick);
+    let disc = looked("sr0", Look::Disc(Sectors(1000)));
+    assert_eq!(s.step(ms(8050), disc), [Action::Probe("sr0".into())]);
+    s.step(ms(8060), labelled("sr0", "LIVE"));
+    assert_eq!(s.step(ms(8070), found("sr0", None)), accept("sr0"));
+}
+
+#[test]
+fn a_disc_that_spins_up_is_waited_for_before_a_second_choice_is_taken() {
+    let mut s = search(Some(id(1)));
+    s.step(ms(0), device("sr0", None, &[]));
+    s.step(ms(10), Event::Probed("sr0".into(), Probe::Settling));
+    s.step(ms(20), device("sda", None, &[]));
+    s.step(ms(30), labelled("sda", "LIVE"));
+    s.step(ms(40), found("sda", Some(id(2))));
+    s.step(ms(1000), Event::Tick);
+    s.step(ms(1010), looked("sr0", Look::Settling));
+    assert!(
+        s.step(ms(9000), Event::Tick)
+            .iter()
+            .all(|a| *a != Action::Accept("sda".into()))
+    );
+    s.step(ms(9010), looked("sr0", Look::Disc(Sectors(5))));
+    s.step(ms(9020), labelled("sr0", "LIVE"));
+    assert_eq!(s.step(ms(9030), found("sr0", Some(id(1)))), accept("sr0"));
+}
+
+#[test]
+fn a_device_that_flaps_for_ever_does_not_keep_the_page_away() {
+    let mut s = search(None);
+    for second in 0..59 {
+        assert!(s.step(ms(second * 1000), Event::Activity).is_empty());
+    }
+    assert_eq!(s.step(PAGE_LIMIT, Event::Activity), [Action::ShowPage]);
+}
+
+#[test]
+fn a_card_reader_is_read_when_its_card_comes() {
+    let mut s = search(None);
+    let reader = |size: u64| {
+        let Event::Seen(device) = device("sdb", None, &[]) else {
+            unreachable!()
+        };
+        Event::Seen(Device {
+            size: Sectors(size),
+            ..device
+        })
+    };
+    assert!(s.step(ms(0), reader(0)).is_empty());
+    assert_eq!(s.candidate("sdb").unwrap().verdict, Verdict::Empty);
+    assert_eq!(s.step(ms(9), reader(64)), [Action::Probe("sdb".into())]);
+}
+
+#[test]
+fn partitions_that_show_late_are_preferred_all_the_same() {
+    let mut s = search(None);
+    s.step(ms(1), device("sda", None, &[]));
+    assert_eq!(s.step(ms(2), labelled("sda", "LIVE")), examine("sda"));
+    assert!(s.step(ms(3), device("sda", None, &["sda1"])).is_empty());
+    s.step(ms(4), device("sda1", Some("sda"), &[]));
+    assert_eq!(s.step(ms(5), labelled("sda1", "LIVE")), examine("sda1"));
 }
 
 #[test]

@@ -121,6 +121,13 @@ fn read_root(word: &Said, live: bool) -> (Option<DeviceSpec>, Option<String>) {
         return (None, Some(why));
     };
     match DeviceSpec::parse(device) {
+        Some(DeviceSpec::Node(link)) if link.contains("disk/by-") || link == "cdrom" => {
+            let why = format!(
+                "root={shown}: udev makes this link, and there is no udev here: \
+                 use LABEL=, UUID=, PARTUUID= or the kernel's own name (/dev/sda1)"
+            );
+            (None, Some(why))
+        }
         Some(spec) => (Some(spec), None),
         None if device.is_empty() => (None, Some("root= names no device".to_owned())),
         None => {
@@ -200,7 +207,7 @@ fn read_upper(words: &Words<'_>, notices: &mut Vec<String>) -> TmpfsSize {
         ));
         return wanted;
     };
-    let (wanted, refused) = size::parse_tmpfs_options(options);
+    let (wanted, refused) = size::parse_tmpfs_options(options, wanted);
     for part in refused {
         notices.push(format!(
             "{key}: {part} is no option of the upper's tmpfs, ignored"
@@ -234,6 +241,8 @@ mod tests {
         assert!(request("root=LABEL=X").refusal.is_some());
         assert!(request("root=live:http://x/y").refusal.is_some());
         assert!(request("root=").refusal.is_some());
+        let by_id = request("root=live:/dev/disk/by-id/usb-x").refusal.unwrap();
+        assert!(by_id.contains("there is no udev"), "{by_id}");
     }
 
     #[test]
@@ -271,6 +280,8 @@ mod tests {
         );
         assert_eq!(size("rd.live.overlay.size=512 rd.overlay=1"), "size=512m");
         assert_eq!(size("rd.live.overlay.size=lots"), "size=50%");
+        let both = "rd.live.overlay.size=512 rd.overlay=tmpfs:nr_inodes=5k";
+        assert_eq!(size(both), "size=512m,nr_inodes=5k");
     }
 
     #[test]

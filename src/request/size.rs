@@ -44,14 +44,17 @@ fn is_count(text: &str) -> bool {
         && text.bytes().any(|b| b != b'0')
 }
 
-/// Reads the part of `rd.overlay=tmpfs:…` behind the colon; what it can't use is named.
-pub fn parse_tmpfs_options(text: &str) -> (TmpfsSize, Vec<String>) {
-    let mut wanted = TmpfsSize::default();
+/// Reads the part of `rd.overlay=tmpfs:…` behind the colon into `wanted`; what it can't use
+/// is named.
+pub fn parse_tmpfs_options(text: &str, mut wanted: TmpfsSize) -> (TmpfsSize, Vec<String>) {
     let mut refused = Vec::new();
     for part in text.split(',').filter(|p| !p.is_empty()) {
         match part.split_once('=') {
             Some(("size", value)) if is_tmpfs_size(value) => wanted.size = value.to_owned(),
-            Some((key @ ("nr_blocks" | "nr_inodes"), value)) if is_tmpfs_size(value) => {
+            // A share of memory is a size only: tmpfs refuses `nr_inodes=50%`.
+            Some((key @ ("nr_blocks" | "nr_inodes"), value))
+                if is_tmpfs_size(value) && !value.ends_with('%') =>
+            {
                 wanted.more.push((key.to_owned(), value.to_owned()));
             }
             _ => refused.push(part.to_owned()),
@@ -76,8 +79,11 @@ mod tests {
 
     #[test]
     fn unknown_tmpfs_options_are_named_and_the_rest_counts() {
-        let (wanted, refused) = parse_tmpfs_options("size=1g,huge=always,nr_inodes=10k,size=x");
+        let (wanted, refused) = parse_tmpfs_options(
+            "size=1g,huge=always,nr_inodes=10k,size=x,nr_blocks=5%",
+            TmpfsSize::default(),
+        );
         assert_eq!(wanted.to_string(), "size=1g,nr_inodes=10k");
-        assert_eq!(refused, ["huge=always", "size=x"]);
+        assert_eq!(refused, ["huge=always", "size=x", "nr_blocks=5%"]);
     }
 }

@@ -7,6 +7,8 @@
 pub enum Support {
     /// Acted on.
     Acted,
+    /// What it asks for is what this version always does, or the kernel's own doing.
+    Idle,
     /// Understood and reported; the boot goes on as if it were not there.
     NotYet,
 }
@@ -79,229 +81,39 @@ impl Word {
 }
 
 use Family::{Dracut, Kernel, Liveroot};
-use Support::{Acted, NotYet};
+use Support::{Acted, Idle, NotYet};
 use Value::{Bool, Number, Text};
 
-/// Every word that is read.
+/// Every word that is read; a line each, so that it reads as the table that it is.
+#[rustfmt::skip]
 pub const WORDS: &[Word] = &[
-    word(
-        "root",
-        Kernel,
-        Text,
-        "the label in image.json",
-        Acted,
-        "the medium: live:DEVICE, or DEVICE with rd.live.image; DEVICE is LABEL=, CDLABEL=, UUID=, PARTUUID=, PARTLABEL= or /dev/…",
-    ),
-    word(
-        "init",
-        Kernel,
-        Text,
-        "/sbin/init, /etc/init, /bin/init, /bin/sh",
-        Acted,
-        "program of the image that becomes PID 1",
-    ),
-    word(
-        "ro",
-        Kernel,
-        Bool,
-        "ro",
-        Acted,
-        "mount the medium read-only (the root overlay is always writable)",
-    ),
-    word(
-        "rw",
-        Kernel,
-        Bool,
-        "ro",
-        Acted,
-        "as ro: a medium is never mounted writable; said in the report",
-    ),
-    word(
-        "quiet",
-        Kernel,
-        Bool,
-        "off",
-        Acted,
-        "only warnings on the console; the kernel's own log level does it",
-    ),
-    word(
-        "modprobe.blacklist",
-        Kernel,
-        Text,
-        "none",
-        Acted,
-        "modules, parted by commas, that are not loaded for a device",
-    )
-    .also(&["rd.driver.blacklist", "module_blacklist"]),
-    word(
-        "rd.live.image",
-        Dracut,
-        Bool,
-        "off",
-        Acted,
-        "root= names a live medium even without live: in front",
-    )
-    .also(&["liveimg"]),
-    word(
-        "rd.live.dir",
-        Dracut,
-        Text,
-        "LiveOS",
-        Acted,
-        "directory of the image on the medium",
-    )
-    .also(&["live_dir"]),
-    word(
-        "rd.live.squashimg",
-        Dracut,
-        Text,
-        "squashfs.img",
-        Acted,
-        "file name of the image in that directory",
-    ),
-    word(
-        "rd.live.overlay.size",
-        Dracut,
-        Number,
-        "half of memory",
-        Acted,
-        "size of the tmpfs that takes the writes, MiB",
-    )
-    .also(&["overlay_size"]),
-    word(
-        "rd.overlay",
-        Dracut,
-        Text,
-        "tmpfs",
-        Acted,
-        "where writes go: tmpfs:size=…,nr_inodes=…,nr_blocks=…; devices are not acted on yet",
-    )
-    .also(&["rd.live.overlay", "overlay"]),
-    word(
-        "rd.shell",
-        Dracut,
-        Bool,
-        "1",
-        Acted,
-        "0: power off rd.retry seconds after the start when no medium is found",
-    ),
-    word(
-        "rd.retry",
-        Dracut,
-        Number,
-        "180",
-        Acted,
-        "seconds until that power-off",
-    ),
-    word(
-        "rd.timeout",
-        Dracut,
-        Number,
-        "0 (no limit)",
-        Acted,
-        "seconds after which the failure page is shown at the latest",
-    ),
-    word(
-        "rd.live.ram",
-        Dracut,
-        Bool,
-        "off",
-        NotYet,
-        "copy the image to memory and release the medium",
-    )
-    .also(&["live_ram"]),
-    word(
-        "rd.live.check",
-        Dracut,
-        Bool,
-        "off",
-        NotYet,
-        "check the medium before it is used",
-    ),
-    word(
-        "rd.live.overlay.overlayfs",
-        Dracut,
-        Bool,
-        "on",
-        Acted,
-        "overlayfs is what is always used",
-    ),
-    word(
-        "rd.live.overlay.readonly",
-        Dracut,
-        Bool,
-        "off",
-        NotYet,
-        "use the saved changes and leave them as they are",
-    )
-    .also(&["rd.overlay.readonly", "readonly_overlay"]),
-    word(
-        "rd.live.overlay.reset",
-        Dracut,
-        Bool,
-        "off",
-        NotYet,
-        "throw the saved changes away",
-    )
-    .also(&["rd.overlay.reset", "reset_overlay"]),
-    word(
-        "rd.live.overlay.thin",
-        Dracut,
-        Bool,
-        "off",
-        NotYet,
-        "of device-mapper snapshots, which are not used",
-    ),
-    word(
-        "rd.live.overlay.cowfs",
-        Dracut,
-        Text,
-        "ext4",
-        NotYet,
-        "file system of a new overlay partition",
-    ),
-    word(
-        "rd.live.overlay.nouserconfirmprompt",
-        Dracut,
-        Bool,
-        "off",
-        NotYet,
-        "do not ask when saved changes are missing",
-    ),
-    word(
-        "rd.writable.fsimg",
-        Dracut,
-        Bool,
-        "off",
-        NotYet,
-        "run a nested file system image from memory",
-    )
-    .also(&["writable_fsimg"]),
-    word(
-        "rd.minmem",
-        Dracut,
-        Number,
-        "1024",
-        NotYet,
-        "MiB that must stay free when an image is copied to memory",
-    ),
+    word("root", Kernel, Text, "the label in image.json", Acted, "the medium: live:DEVICE, or DEVICE with rd.live.image; DEVICE is LABEL=, CDLABEL=, UUID=, PARTUUID=, PARTLABEL= or /dev/…"),
+    word("init", Kernel, Text, "/sbin/init, /etc/init, /bin/init, /bin/sh", Acted, "program of the image that becomes PID 1"),
+    word("ro", Kernel, Bool, "ro", Acted, "mount the medium read-only (the root overlay is always writable)"),
+    word("rw", Kernel, Bool, "ro", Acted, "as ro: a medium is never mounted writable; said in the report"),
+    word("quiet", Kernel, Bool, "off", Idle, "only warnings on the console; the kernel's own log level does it"),
+    word("modprobe.blacklist", Kernel, Text, "none", Acted, "modules, parted by commas, that are not loaded for a device").also(&["rd.driver.blacklist", "module_blacklist"]),
+    word("rd.live.image", Dracut, Bool, "off", Acted, "root= names a live medium even without live: in front").also(&["liveimg"]),
+    word("rd.live.dir", Dracut, Text, "LiveOS", Acted, "directory of the image on the medium").also(&["live_dir"]),
+    word("rd.live.squashimg", Dracut, Text, "squashfs.img", Acted, "file name of the image in that directory"),
+    word("rd.live.overlay.size", Dracut, Number, "half of memory", Acted, "size of the tmpfs that takes the writes, MiB").also(&["overlay_size"]),
+    word("rd.overlay", Dracut, Text, "tmpfs", Acted, "where writes go: tmpfs:size=…,nr_inodes=…,nr_blocks=…; devices are not acted on yet").also(&["rd.live.overlay", "overlay"]),
+    word("rd.shell", Dracut, Bool, "1", Acted, "0: power off rd.retry seconds after the start when no medium is found"),
+    word("rd.retry", Dracut, Number, "180", Acted, "seconds until that power-off"),
+    word("rd.timeout", Dracut, Number, "0 (no limit)", Acted, "seconds after which the failure page is shown at the latest"),
+    word("rd.live.ram", Dracut, Bool, "off", NotYet, "copy the image to memory and release the medium").also(&["live_ram"]),
+    word("rd.live.check", Dracut, Bool, "off", NotYet, "check the medium before it is used"),
+    word("rd.live.overlay.overlayfs", Dracut, Bool, "on", Idle, "overlayfs is what is always used"),
+    word("rd.live.overlay.readonly", Dracut, Bool, "off", NotYet, "use the saved changes and leave them as they are").also(&["rd.overlay.readonly", "readonly_overlay"]),
+    word("rd.live.overlay.reset", Dracut, Bool, "off", NotYet, "throw the saved changes away").also(&["rd.overlay.reset", "reset_overlay"]),
+    word("rd.live.overlay.thin", Dracut, Bool, "off", NotYet, "of device-mapper snapshots, which are not used"),
+    word("rd.live.overlay.cowfs", Dracut, Text, "ext4", NotYet, "file system of a new overlay partition"),
+    word("rd.live.overlay.nouserconfirmprompt", Dracut, Bool, "off", NotYet, "do not ask when saved changes are missing"),
+    word("rd.writable.fsimg", Dracut, Bool, "off", NotYet, "run a nested file system image from memory").also(&["writable_fsimg"]),
+    word("rd.minmem", Dracut, Number, "1024", NotYet, "MiB that must stay free when an image is copied to memory"),
     word("rd.live.debug", Dracut, Bool, "off", NotYet, "debug output"),
-    word(
-        "iso-scan/filename",
-        Dracut,
-        Text,
-        "none",
-        NotYet,
-        "an ISO file on a disk that holds the image",
-    ),
-    word(
-        "liveroot.overlay",
-        Liveroot,
-        Text,
-        "on",
-        Acted,
-        "off: start without saved changes; writes go to memory",
-    ),
+    word("iso-scan/filename", Dracut, Text, "none", NotYet, "an ISO file on a disk that holds the image"),
+    word("liveroot.overlay", Liveroot, Text, "on", Idle, "off: start without saved changes; writes go to memory"),
 ];
 
 /// Prefixes of families that are ours to explain: an unknown word below one of them is
@@ -330,7 +142,7 @@ pub fn nearest(key: &str) -> Option<(&'static str, bool)> {
         .iter()
         .flat_map(|w| std::iter::once(w.name).chain(w.aliases.iter().copied()));
     let best = names
-        .filter(|name| FAMILIES.iter().any(|f| name.starts_with(f)))
+        .filter(|name| name.contains('.') || FAMILIES.iter().any(|f| name.starts_with(f)))
         .map(|name| (distance(key, name), name))
         .min()?;
     let close = best.0 <= 2 || best.0 * 3 <= key.len();
@@ -384,6 +196,16 @@ mod tests {
     }
 
     #[test]
+    fn every_word_that_is_acted_on_is_read_somewhere() {
+        let readers = include_str!("meant.rs");
+        for w in WORDS.iter().filter(|w| w.support == Support::Acted) {
+            let read = readers.contains(&format!("\"{}\"", w.name))
+                || readers.contains(&format!("b\"{}\"", w.name));
+            assert!(read, "{} is Acted, and meant.rs does not read it", w.name);
+        }
+    }
+
+    #[test]
     fn a_misspelt_word_of_ours_finds_its_neighbour() {
         assert_eq!(
             nearest("rd.live.sqashimg"),
@@ -394,6 +216,9 @@ mod tests {
             Some(("rd.live.overlay.size", true))
         );
         assert_eq!(nearest("rd.liev.image"), Some(("rd.live.image", true)));
+        assert_eq!(nearest("rd.shel"), Some(("rd.shell", true)));
+        assert_eq!(nearest("rd.retyr"), Some(("rd.retry", true)));
+        assert_eq!(nearest("rd.timout"), Some(("rd.timeout", true)));
         assert_eq!(
             nearest("liveroot.overlya"),
             Some(("liveroot.overlay", true))
@@ -407,6 +232,10 @@ mod tests {
             "splash",
             "systemd.unit",
             "rd.luks.uuid",
+            "rd.break",
+            "rd.debug",
+            "rd.info",
+            "rd.emergency",
             "net.ifnames",
             "a",
         ] {

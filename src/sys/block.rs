@@ -6,7 +6,7 @@
 use super::Error;
 use super::loopdev::errno;
 use crate::units::Sectors;
-use linux_raw_sys::ioctl::BLKROSET;
+use linux_raw_sys::ioctl::{BLKROGET, BLKROSET};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -27,8 +27,8 @@ pub struct BlockFacts {
     pub partitions: Vec<String>,
     /// The `removable` attribute. Many sticks say 0.
     pub removable: bool,
-    /// Write-protected.
-    pub read_only: bool,
+    /// Without a node in /dev: a path that NVMe multipath put together to another device.
+    pub hidden: bool,
     /// A CD, DVD or BD drive.
     pub optical: bool,
     /// Vendor and model, as far as the device tells.
@@ -78,7 +78,7 @@ pub fn read_facts(sys: &Path, name: &str) -> Option<BlockFacts> {
         parent,
         partitions,
         removable: text("removable").as_deref() == Some("1"),
-        read_only: text("ro").as_deref() == Some("1"),
+        hidden: text("hidden").as_deref() == Some("1"),
         optical: name.starts_with("sr"),
         model: model.join(" "),
     })
@@ -110,8 +110,44 @@ pub fn length(device: &File) -> u64 {
     device.seek(SeekFrom::End(0)).unwrap_or(0)
 }
 
-/// Makes an open device refuse writes, or take them again.
-pub fn set_read_only(device: &File, read_only: bool) -> Result<(), i32> {
+/// Makes a device refuse writes while it lives, and puts back what was before.
+#[derive(Debug)]
+pub struct WriteBarrier {
+    device: File,
+    before: bool,
+}
+
+impl WriteBarrier {
+    /// Raises it on an open device.
+    pub fn raise(device: File) -> Result<Self, i32> {
+        let mut before: libc::c_int = 0;
+        // SAFETY: BLKROGET writes one int at this address; the descriptor is open.
+        if unsafe { libc::ioctl(device.as_raw_fd(), BLKROGET as _, &mut before) } != 0 {
+            return Err(errno());
+        }
+        set_read_only(&device, true)?;
+        Ok(WriteBarrier {
+            device,
+            before: before != 0,
+        })
+    }
+
+    /// Leaves it raised for good.
+    pub fn keep(mut self) {
+        self.before = true;
+    }
+}
+
+impl Drop for WriteBarrier {
+    fn drop(&mut self) {
+        if !self.before {
+            // A device that refuses this has gone.
+            let _ = set_read_only(&self.device, false);
+        }
+    }
+}
+
+fn set_read_only(device: &File, read_only: bool) -> Result<(), i32> {
     let value = libc::c_int::from(read_only);
     // SAFETY: BLKROSET reads one int at this address; the descriptor is open.
     match unsafe { libc::ioctl(device.as_raw_fd(), BLKROSET as _, &value) } {
@@ -149,7 +185,8 @@ pub fn disc(node: &Path) -> Result<Disc, Error> {
     // SAFETY: CDROM_DRIVE_STATUS takes a number (the current slot); the descriptor is open.
     let status = unsafe { libc::ioctl(device.as_raw_fd(), CDROM_DRIVE_STATUS, libc::c_int::MAX) };
     Ok(match status {
-        CDS_DISC_OK | CDS_NO_INFO => Disc::Ready,
+        // A drive that does not answer the question may still be read.
+        CDS_DISC_OK | CDS_NO_INFO | -1 => Disc::Ready,
         CDS_DRIVE_NOT_READY => Disc::Settling,
         _ => Disc::Absent,
     })

@@ -1,12 +1,14 @@
 //! Consoles: file descriptors 0 to 2, and every terminal that is a console.
 
 use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Gives the process file descriptors 0 to 2.
 ///
@@ -85,16 +87,46 @@ pub fn active(sys: &Path, dev: &Path) -> Vec<PathBuf> {
     nodes
 }
 
-/// Writes `text` to each node; one that is stuck or gone is passed over (O_NONBLOCK).
+/// How long a console may be busy before it is given up: a slow serial line writes a page
+/// in that time.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// Writes `text` to each node; one that is stuck or gone is passed over. When there is none
+/// at all, to standard error, which is the console that the kernel gave us.
 pub fn write_to(nodes: &[PathBuf], text: &str) {
-    for node in nodes {
-        let opened = File::options()
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(node);
-        if let Ok(mut tty) = opened {
-            // A console that refuses has no other way to be told; the others are written.
-            let _ = tty.write_all(text.replace('\n', "\r\n").as_bytes());
+    let text = text.replace('\n', "\r\n");
+    let written = nodes
+        .iter()
+        .filter(|node| write_one(node, text.as_bytes()).is_some())
+        .count();
+    if written == 0 {
+        // Nobody is left to be told.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// Open without waiting (a serial line without carrier), then with patience for a full
+/// buffer: a virtual console takes a page in pieces.
+fn write_one(node: &Path, text: &[u8]) -> Option<()> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut tty = File::options()
+        .write(true)
+        .custom_flags(flags)
+        .open(node)
+        .ok()?;
+    let mut rest = text;
+    while !rest.is_empty() {
+        match tty.write(rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                let mut wait = [PollFd::new(tty.as_fd(), PollFlags::POLLOUT)];
+                let limit = PollTimeout::try_from(BUSY).unwrap_or(PollTimeout::ZERO);
+                if poll(&mut wait, limit).ok()? == 0 {
+                    return None;
+                }
+            }
+            Err(_) => return None,
         }
     }
+    Some(())
 }

@@ -141,9 +141,17 @@ fn kernel_words(context: BorrowedFd<'_>) -> Option<String> {
     (!said.is_empty()).then(|| said.join("; "))
 }
 
-/// Whether the running kernel knows `fstype` now (a module may have to be loaded first).
-pub fn is_known(fstype: &str) -> bool {
-    fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).is_ok()
+/// The options of the mount at `target` as the kernel shows them: those of the superblock,
+/// the last field of its line in `/proc/self/mountinfo` (proc(5)). Empty when there is none.
+pub fn shown_options(proc: &Path, target: &Path) -> String {
+    let table = std::fs::read_to_string(proc.join("self/mountinfo")).unwrap_or_default();
+    let target = target.to_string_lossy();
+    let line = table
+        .lines()
+        .rfind(|l| l.split(' ').nth(4) == Some(&target));
+    line.and_then(|l| l.rsplit(' ').next())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Mounts one of the kernel's own file systems (proc, sysfs, devtmpfs, tmpfs).

@@ -21,8 +21,9 @@ pub fn is_first() -> bool {
 /// PID 1 must neither die nor wait for a thread that hangs in a broken disk's driver:
 /// exec(2) waits for all threads of its process, and a thread in uninterruptible sleep
 /// never ends. So the threads live in a child, and PID 1 waits for bytes only. The child
-/// is not reaped here: it may be the one that hangs. Empty means it died without a word.
-pub fn run_in_child(work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Error> {
+/// is not reaped here: it may be the one that hangs, and it may stay on after it has closed
+/// the pipe. Empty means it died without a word.
+pub fn run_in_child(work: impl FnOnce(File)) -> Result<Vec<u8>, Error> {
     let fail = |doing: &str| {
         let doing = doing.to_owned();
         move |e: nix::Error| Error::new(doing, "the boot process", e as i32)
@@ -32,9 +33,7 @@ pub fn run_in_child(work: impl FnOnce(&mut File)) -> Result<Vec<u8>, Error> {
     match unsafe { fork() }.map_err(fail("starting"))? {
         ForkResult::Child => {
             drop(reader);
-            let mut writer = File::from(writer);
-            work(&mut writer);
-            drop(writer);
+            work(File::from(writer));
             // SAFETY: ends the child without running exit handlers; nothing is buffered.
             unsafe { libc::_exit(0) }
         }
@@ -95,6 +94,10 @@ pub fn exec(program: &OsStr, arguments: &[&OsStr]) -> Error {
         return Error::new("executing", program.display(), libc::EINVAL);
     };
     match nix::unistd::execv(&path, &all) {
+        Err(nix::Error::ENOENT) => Error {
+            kernel: Some("it or its interpreter is missing in the image".to_owned()),
+            ..Error::new("executing", program.display(), libc::ENOENT)
+        },
         Err(e) => Error::new("executing", program.display(), e as i32),
         Ok(never) => match never {},
     }
@@ -180,4 +183,13 @@ pub fn wait_until(deadline: std::time::Duration, now: impl Fn() -> std::time::Du
 pub fn set_thread_nice(nice: i32) {
     // SAFETY: three integers; 0 is the calling thread.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+}
+
+/// Starts a thread that runs on its own. Boxed: the standard library's spawn is compiled
+/// anew for each closure, 3 KB of the agent a piece.
+pub fn start_thread(work: Box<dyn FnOnce() + Send>) -> Result<(), Error> {
+    let started = std::thread::Builder::new().spawn(work);
+    started
+        .map(drop)
+        .map_err(|e| Error::io("starting", "a thread", &e))
 }

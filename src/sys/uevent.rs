@@ -15,8 +15,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 pub struct Uevent {
     /// `add`, `change`, `remove`, …
     pub action: String,
-    /// Below /sys, with a leading slash.
-    pub devpath: String,
     /// SUBSYSTEM.
     pub subsystem: String,
     /// DEVNAME, without `/dev/`.
@@ -80,10 +78,9 @@ impl UeventSocket {
 pub fn parse(record: &[u8]) -> Option<Uevent> {
     let mut parts = record.split(|b| *b == 0);
     let head = std::str::from_utf8(parts.next()?).ok()?;
-    let (action, devpath) = head.split_once('@')?;
+    let (action, _) = head.split_once('@')?;
     let mut event = Uevent {
         action: action.to_owned(),
-        devpath: devpath.to_owned(),
         ..Uevent::default()
     };
     for part in parts {
@@ -113,7 +110,6 @@ mod tests {
             parse(b"add@/devices/x/block/sda\0ACTION=add\0SUBSYSTEM=block\0DEVNAME=sda\0").unwrap();
         assert_eq!((e.action.as_str(), e.subsystem.as_str()), ("add", "block"));
         assert_eq!(e.devname.as_deref(), Some("sda"));
-        assert_eq!(e.devpath, "/devices/x/block/sda");
     }
 
     #[test]

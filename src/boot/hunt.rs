@@ -1,0 +1,371 @@
+//! The hunt for the medium: threads tell what they saw, [`Search`] decides, this acts.
+
+use super::examine::{self, Sought, Stack};
+use super::failure::Failure;
+use super::gather;
+use super::loader::Loader;
+use super::machine::Machine;
+use super::medium::describe;
+use super::page;
+use super::probe::{self, probe_device};
+use super::report::Report;
+use crate::plan::medium::Probe;
+use crate::plan::modules::Rank;
+use crate::plan::search::{Action, Event, Look, Search};
+use crate::request::{DeviceSpec, Request};
+use crate::sys::uevent::{Received, Uevent, UeventSocket};
+use crate::sys::{block, clock, power, process};
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// The alias of an interface of mass storage, class 8, SCSI commands, bulk only.
+const USB_STORAGE: &str = "usb:v0000p0000d0000dc00dsc00dp00ic08isc06ip50in00";
+
+/// How long an insertion that does not end keeps the page away.
+const DRIVERS: Duration = Duration::from_secs(15);
+
+/// What threads tell the one that owns the search; the number is the candidate's order.
+enum Message {
+    Uevent(Uevent),
+    EventsLost,
+    Probed(String, usize, Probe),
+    Looked(String, usize, Look),
+    Examined(String, usize, Box<Result<Stack, String>>),
+}
+
+/// Runs until the medium is found; its name, and the stack that was mounted from it.
+pub fn run(
+    machine: &Machine,
+    request: &Request,
+    sought: Sought,
+    search: Search,
+    loader: &Loader,
+    report: &mut Report,
+) -> Result<(String, Stack), Failure> {
+    let (sender, receiver) = channel();
+    let stacks = HashMap::new();
+    let mut hunt = Hunt {
+        machine,
+        request,
+        loader,
+        search,
+        sought,
+        sender,
+        stacks,
+    };
+    hunt.listen(report);
+    hunt.walk();
+    let name = hunt.run(&receiver, report);
+    loader.stop();
+    report.take_candidates(&hunt.search);
+    let name = name?;
+    let stack = hunt.stacks.remove(&name).ok_or(Failure::MediumNotFound)?;
+    report.take_medium(&hunt.search, &name, &stack.node, stack.fs);
+    Ok((name, stack))
+}
+
+struct Hunt<'a> {
+    machine: &'a Machine,
+    request: &'a Request,
+    loader: &'a Loader,
+    search: Search,
+    sought: Sought,
+    sender: Sender<Message>,
+    stacks: HashMap<String, Stack>,
+}
+
+impl Hunt<'_> {
+    /// The socket is open before sysfs is walked: nothing falls between the two.
+    fn listen(&self, report: &mut Report) {
+        let sender = self.sender.clone();
+        let spawned = UeventSocket::open()
+            .and_then(|socket| process::start_thread(Box::new(move || listen(&socket, &sender))));
+        if let Err(e) = spawned {
+            report.warn(format!("{e}: devices that appear later are not seen"));
+        }
+    }
+
+    /// What is there already: devices that want a driver, then block devices. File systems
+    /// and what stacks them are loaded while slow buses come up.
+    fn walk(&mut self) {
+        for alias in gather::modaliases(self.machine, |bus| self.loader.serves_bus(bus)) {
+            self.loader.want(&alias);
+        }
+        for name in ["loop", "fs-squashfs", "fs-overlay", "fs-iso9660"] {
+            self.loader.want(name);
+        }
+        // A stick answers its host 0.3 s later and is a SCSI disk after one second more: the
+        // drivers are in by then.
+        if self.loader.has_asked(Rank::UsbHost) {
+            self.loader.want_ahead(USB_STORAGE, Rank::UsbHost);
+        }
+        self.loader.want_ahead("scsi:t-0x00", Rank::Ahead);
+        self.loader.want_ahead("scsi:t-0x05", Rank::Ahead);
+        for name in block::list(&self.machine.sys) {
+            let _ = self.sender.send(Message::Uevent(block_event(name)));
+        }
+    }
+
+    fn run(
+        &mut self,
+        receiver: &Receiver<Message>,
+        report: &mut Report,
+    ) -> Result<String, Failure> {
+        let mut loading_since = None;
+        loop {
+            let now = clock::since_boot();
+            let deadline = self.search.next_deadline(now);
+            let wait = deadline.saturating_sub(now).max(Duration::from_millis(1));
+            let events = match receiver.recv_timeout(wait) {
+                Ok(message) => self.receive(message),
+                Err(_) => vec![self.tick(&mut loading_since)],
+            };
+            for event in events {
+                let now = clock::since_boot();
+                for action in self.search.step(now, event) {
+                    match action {
+                        Action::Accept(name) => return Ok(name),
+                        Action::Probe(name) => self.start_probe(name),
+                        Action::Look(name) => self.start_look(name),
+                        Action::Examine(name) => self.start_examination(name),
+                        Action::ShowPage => self.show_page(report),
+                        Action::PowerOff => self.power_off(now),
+                    }
+                }
+            }
+        }
+    }
+
+    fn power_off(&self, now: Duration) {
+        log::error!("no medium after {} s: power off", now.as_secs());
+        let e = power::power_off();
+        log::error!("power off: {e}");
+    }
+
+    /// Time passed. Drivers that still go in are a reason to wait, as events are; one that
+    /// hangs is so for [`DRIVERS`] only.
+    fn tick(&self, loading_since: &mut Option<Duration>) -> Event {
+        let now = clock::since_boot();
+        if self.loader.pending() == 0 {
+            *loading_since = None;
+            return Event::Tick;
+        }
+        let since = *loading_since.get_or_insert(now);
+        if now < since + DRIVERS {
+            Event::Activity
+        } else {
+            Event::Tick
+        }
+    }
+
+    /// Turns a message into events for the search; an answer about a device that has gone,
+    /// or that another one of the same name has replaced, is of the past.
+    fn receive(&mut self, message: Message) -> Vec<Event> {
+        let present = |name: &str, order: usize| {
+            self.search
+                .candidate(name)
+                .is_some_and(|c| c.order == order)
+        };
+        match message {
+            Message::EventsLost => {
+                let there = block::list(&self.machine.sys);
+                let names = self
+                    .search
+                    .candidates()
+                    .into_iter()
+                    .map(|c| c.device.name.clone());
+                let gone = names
+                    .filter(|n| !there.contains(n))
+                    .map(Event::Gone)
+                    .collect();
+                self.walk();
+                gone
+            }
+            Message::Probed(name, order, probe) if present(&name, order) => {
+                vec![Event::Probed(name, probe)]
+            }
+            Message::Looked(name, order, look) if present(&name, order) => {
+                vec![Event::Looked(name, look)]
+            }
+            Message::Probed(..) | Message::Looked(..) => Vec::new(),
+            Message::Examined(name, order, _) if !present(&name, order) => Vec::new(),
+            Message::Examined(name, _, outcome) => {
+                let outcome = match *outcome {
+                    Ok(stack) => {
+                        let found = stack.found.clone();
+                        self.stacks.insert(name.clone(), stack);
+                        Ok(found)
+                    }
+                    Err(why) => {
+                        log::info!("{name}: {why}");
+                        Err(why)
+                    }
+                };
+                vec![Event::Examined(name, outcome)]
+            }
+            Message::Uevent(uevent) => self.receive_uevent(uevent).into_iter().collect(),
+        }
+    }
+
+    fn receive_uevent(&mut self, uevent: Uevent) -> Option<Event> {
+        if let Some(alias) = uevent.modalias.filter(|_| uevent.action == "add") {
+            self.loader.want(&alias);
+        }
+        match (
+            uevent.subsystem.as_str(),
+            uevent.action.as_str(),
+            uevent.devname,
+        ) {
+            ("block", "remove", Some(name)) => {
+                let name = name.replace('/', "!");
+                self.stacks.remove(&name);
+                Some(Event::Gone(name))
+            }
+            // sysfs writes `!` where /dev has a directory.
+            ("block", "add" | "change", Some(name)) => {
+                gather::device(self.machine, &name.replace('/', "!")).map(Event::Seen)
+            }
+            // Signs that hardware is still coming up.
+            ("usb" | "scsi" | "mmc" | "virtio" | "nvme" | "pci", "add", _) => Some(Event::Activity),
+            _ => None,
+        }
+    }
+
+    /// A thread a device: one that hangs costs nobody else time.
+    fn start_probe(&self, name: String) {
+        let Some(candidate) = self.search.candidate(&name) else {
+            return;
+        };
+        let (device, order) = (candidate.device.clone(), candidate.order);
+        let spec = self.search.wanted.spec.as_ref();
+        let with_table = spec.is_some_and(DeviceSpec::needs_table);
+        let machine = self.machine.clone();
+        self.spawn(move |sender| {
+            let probe = probe_device(&machine, &device, with_table);
+            let _ = sender.send(Message::Probed(device.name, order, probe));
+        });
+    }
+
+    fn start_look(&self, name: String) {
+        let Some(order) = self.search.candidate(&name).map(|c| c.order) else {
+            return;
+        };
+        let machine = self.machine.clone();
+        self.spawn(move |sender| {
+            let look = probe::look(&machine, &name);
+            let _ = sender.send(Message::Looked(name, order, look));
+        });
+    }
+
+    /// The kernel reads a partition table before it answers an open, and may have shown the
+    /// disk before that: what sysfs says of it is read anew.
+    fn start_examination(&self, name: String) {
+        let Some(candidate) = self.search.candidate(&name) else {
+            return;
+        };
+        let Some(fs) = candidate.facts.fs.as_ref().map(|f| f.kind) else {
+            return;
+        };
+        let known = &candidate.device.partitions;
+        if gather::device(self.machine, &name).is_some_and(|d| d.partitions != *known) {
+            let _ = self.sender.send(Message::Uevent(block_event(name)));
+            return;
+        }
+        let order = candidate.order;
+        let (machine, loader) = (self.machine.clone(), self.loader.clone());
+        let sought = self.sought.clone();
+        self.spawn(move |sender| {
+            let outcome = examine::examine(&machine, &loader, &sought, &name, fs);
+            let _ = sender.send(Message::Examined(name, order, Box::new(outcome)));
+        });
+    }
+
+    fn spawn(&self, work: impl FnOnce(Sender<Message>) + Send + 'static) {
+        let sender = self.sender.clone();
+        if let Err(e) = process::start_thread(Box::new(move || work(sender))) {
+            log::error!("{e}");
+        }
+    }
+
+    fn show_page(&self, report: &mut Report) {
+        self.loader.load_for_page();
+        watch_readers(self.machine);
+        log::warn!(
+            "medium-not-found: waiting for {}",
+            describe(&self.search.wanted)
+        );
+        report.take_candidates(&self.search);
+        report.write(self.machine);
+        let notes = page::notes(report, &self.loader.troubles());
+        let text = page::render(
+            &Failure::MediumNotFound,
+            self.request,
+            &notes,
+            Some(&self.search),
+        );
+        page::show(self.machine, &text);
+    }
+}
+
+/// Lets the kernel ask card readers for cards; it tells by uevent then, as it does under
+/// udev, which sets the same two seconds. Without the file nothing is lost but that.
+fn watch_readers(machine: &Machine) {
+    let file = machine
+        .sys
+        .join("module/block/parameters/events_dfl_poll_msecs");
+    let _ = std::fs::write(file, "2000");
+}
+
+fn block_event(name: String) -> Uevent {
+    Uevent {
+        action: "add".into(),
+        subsystem: "block".into(),
+        devname: Some(name),
+        modalias: None,
+    }
+}
+
+/// Loads drivers of keyboards and screens for as long as a page is shown that nothing but
+/// people can end, as they are plugged in too.
+pub fn serve_people(machine: &Machine, loader: &Loader) {
+    loader.load_for_page();
+    let (sender, receiver) = channel();
+    let listening = UeventSocket::open()
+        .and_then(|socket| process::start_thread(Box::new(move || listen(&socket, &sender))));
+    if let Err(e) = listening {
+        log::warn!("{e}");
+    }
+    for alias in gather::modaliases(machine, |bus| loader.serves_bus(bus)) {
+        loader.want(&alias);
+    }
+    let loader = loader.clone();
+    let served = process::start_thread(Box::new(move || {
+        while let Ok(message) = receiver.recv() {
+            if let Message::Uevent(Uevent {
+                modalias: Some(alias),
+                ..
+            }) = message
+            {
+                loader.want(&alias);
+            }
+        }
+    }));
+    if let Err(e) = served {
+        log::warn!("{e}");
+    }
+}
+
+fn listen(socket: &UeventSocket, sender: &Sender<Message>) {
+    loop {
+        let message = match socket.receive() {
+            Ok(Received::Event(uevent)) => Message::Uevent(uevent),
+            Ok(Received::Lost) => Message::EventsLost,
+            Ok(Received::Foreign) => continue,
+            Err(e) => return log::error!("{e}"),
+        };
+        if sender.send(message).is_err() {
+            return;
+        }
+    }
+}
