@@ -36,8 +36,9 @@ impl Handoff {
 }
 
 /// Moves the kernel's file systems into the new root; an image may lack the directories.
+/// /dev is the last: a page about the others' trouble needs its consoles.
 pub fn move_mounts(machine: &Machine) -> Result<(), Error> {
-    for from in [&machine.proc, &machine.sys, &machine.dev, &machine.run] {
+    for from in [&machine.proc, &machine.sys, &machine.run, &machine.dev] {
         let name = from.file_name().unwrap_or_default();
         let to = machine.sysroot.join(name);
         std::fs::create_dir_all(&to).map_err(|e| Error::io("creating", to.display(), &e))?;

@@ -54,6 +54,7 @@ struct State {
     /// By rank, then by the order of asking.
     queue: BTreeSet<(Rank, usize, ModuleId)>,
     asked: usize,
+    ranks: BTreeSet<Rank>,
     deferred: Vec<ModuleId>,
     stopped: bool,
     stages: HashMap<ModuleId, Stage>,
@@ -130,9 +131,14 @@ impl Loader {
         self.queue(alias, None);
     }
 
-    /// Queues what will be asked for when a disk appears, behind all else.
-    pub fn want_ahead(&self, alias: &str) {
-        self.queue(alias, Some(Rank::Ahead));
+    /// Queues what nobody asked for yet but will.
+    pub fn want_ahead(&self, alias: &str, rank: Rank) {
+        self.queue(alias, Some(rank));
+    }
+
+    /// Whether modules of that rank are queued or were loaded.
+    pub fn has_asked(&self, rank: Rank) -> bool {
+        self.0.lock().ranks.contains(&rank)
     }
 
     fn queue(&self, alias: &str, rank: Option<Rank>) {
@@ -261,6 +267,7 @@ impl State {
     fn ask(&mut self, rank: Rank, id: ModuleId) {
         if !self.stopped && !self.stages.contains_key(&id) {
             self.asked += 1;
+            self.ranks.insert(rank);
             self.queue.insert((rank, self.asked, id));
         }
     }

@@ -11,6 +11,7 @@ use super::report::{CandidateReport, MediumReport, Report};
 use crate::layout::ImageManifest;
 use crate::ondisk::FsKind;
 use crate::plan::medium::{Device, Probe, Wanted};
+use crate::plan::modules::Rank;
 use crate::plan::search::{Action, Candidate, Event, Limits, Search, Verdict};
 use crate::request::{DeviceSpec, Request};
 use crate::sys::uevent::{Received, Uevent, UeventSocket};
@@ -23,6 +24,9 @@ use std::time::Duration;
 
 /// How long an insertion that does not end keeps the page away.
 const DRIVERS: Duration = Duration::from_secs(15);
+
+/// The alias of an interface of mass storage, class 8, SCSI commands, bulk only.
+const USB_STORAGE: &str = "usb:v0000p0000d0000dc00dsc00dp00ic08isc06ip50in00";
 
 /// What threads tell the one that owns the search.
 enum Message {
@@ -160,8 +164,13 @@ impl Hunt<'_> {
         for name in ["loop", "fs-squashfs", "fs-overlay", "fs-iso9660"] {
             self.loader.want(name);
         }
-        // A stick is a SCSI disk one second after its driver went in.
-        self.loader.want_ahead("scsi:t-0x00");
+        // A stick answers its host 0.3 s later and is a SCSI disk after one second more: the
+        // drivers are in by then.
+        if self.loader.has_asked(Rank::UsbHost) {
+            self.loader.want_ahead(USB_STORAGE, Rank::UsbHost);
+        }
+        self.loader.want_ahead("scsi:t-0x00", Rank::Ahead);
+        self.loader.want_ahead("scsi:t-0x05", Rank::Ahead);
         for name in block::list(&self.machine.sys) {
             let _ = self.sender.send(Message::Uevent(Uevent {
                 action: "add".into(),

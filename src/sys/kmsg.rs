@@ -8,7 +8,8 @@
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Mutex;
 
 /// What one record may hold: 1,024 less the prefix and the newline.
@@ -79,10 +80,11 @@ fn render(level: Level, line: &str) -> Vec<u8> {
     format!("<{}>liveroot: {}\n", DAEMON | level, &line[..end]).into_bytes()
 }
 
-/// Lifts the rate limit while it lives and puts the old value back.
+/// Lifts the rate limit while it lives and puts the old value back. The file stays open:
+/// /proc may have moved into the new root by then.
 #[derive(Debug)]
 pub struct RateLimitLifted {
-    path: PathBuf,
+    file: File,
     before: String,
 }
 
@@ -91,16 +93,19 @@ impl RateLimitLifted {
     pub fn lift(proc: &Path) -> Option<Self> {
         let path = proc.join("sys/kernel/printk_devkmsg");
         let before = std::fs::read_to_string(&path).ok()?;
+        let file = File::options().write(true).open(&path).ok()?;
         // Without the newline the kernel answers EINVAL.
-        std::fs::write(&path, "on\n").ok()?;
-        Some(RateLimitLifted { path, before })
+        file.write_all_at(b"on\n", 0).ok()?;
+        Some(RateLimitLifted { file, before })
     }
 }
 
 impl Drop for RateLimitLifted {
     fn drop(&mut self) {
         // Whoever comes next has the kernel's default at worst.
-        let _ = std::fs::write(&self.path, format!("{}\n", self.before.trim()));
+        let _ = self
+            .file
+            .write_all_at(format!("{}\n", self.before.trim()).as_bytes(), 0);
     }
 }
 
