@@ -23,6 +23,23 @@ kmod module dependencies of the test trees
 debian-archive-keyring checks what is downloaded
 shellcheck lints of shell scripts'
 
+# What the tests of on-disk formats make their images with.
+needed_by_tests='fdisk partition tables (sfdisk)
+gdisk partition tables (sgdisk)
+e2fsprogs ext4 images
+btrfs-progs btrfs images
+xfsprogs XFS images
+f2fs-tools F2FS images
+erofs-utils EROFS images
+exfatprogs exFAT images
+ntfs-3g NTFS images
+udftools UDF images
+genisoimage ISO images of another maker
+cryptsetup-bin LUKS images'
+
+# Named by whoever sources this.
+: "${root:?}"
+
 say() { printf 'qemu: %s\n' "$*" >&2; }
 
 install_missing() {
@@ -73,6 +90,10 @@ build_runner() {
 
 # enter COMMAND [ARGUMENTS]: becomes the runner.
 enter() {
+    if [ "$1" = test ]; then
+        needed="$needed
+$needed_by_tests"
+    fi
     install_missing
     build_runner
     target=${CARGO_TARGET_DIR:-$root/target}

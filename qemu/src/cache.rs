@@ -107,7 +107,7 @@ impl Cache {
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<()> {
         let start = Instant::now();
-        println!("making {kind}/{name}");
+        eprintln!("making {kind}/{name}");
         let scratch = self.root.join("tmp").join(format!("{kind}-{name}"));
         // Left by a run that was interrupted; the lock is ours, so nobody is at it.
         remove(&scratch)?;
@@ -118,7 +118,7 @@ impl Cache {
         }
         fs::create_dir_all(self.root.join(kind))?;
         fs::rename(&scratch, entry).doing(format!("putting {} in its place", entry.display()))?;
-        println!(
+        eprintln!(
             "made {kind}/{name} in {:.1} s",
             start.elapsed().as_secs_f64()
         );

@@ -40,20 +40,22 @@ fn main() -> ExitCode {
     let product = Product::at(&source);
     let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match (command.as_str(), arguments.as_slice()) {
-        ("demo", []) => demo::show(product),
-        ("demo", ["--check"]) => demo::check(product),
+        ("demo", []) => demo::show(product).map(|()| true),
+        ("demo", ["--check"]) => demo::check(product).map(|()| true),
         ("test", words) if suite::Choice::parse(words).is_some() => {
             suite::run(&product, &suite::Choice::parse(words).unwrap_or_default())
         }
-        ("bench", ["stage"]) => bench::stage(product, bench::Form::Table),
-        ("bench", ["stage", "--json"]) => bench::stage(product, bench::Form::Json),
+        ("bench", ["stage"]) => bench::stage(product, bench::Form::Table).map(|()| true),
+        ("bench", ["stage", "--json"]) => bench::stage(product, bench::Form::Json).map(|()| true),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // What failed has been said.
+        Ok(false) => ExitCode::FAILURE,
         Err(trouble) => {
             eprintln!("qemu: {trouble}");
             ExitCode::FAILURE

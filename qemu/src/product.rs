@@ -46,7 +46,7 @@ impl Product {
         let size = fs::metadata(self.agent())
             .doing("looking at the agent")?
             .len();
-        println!(
+        eprintln!(
             "built liveroot in {:.1} s; the agent has {size} bytes",
             start.elapsed().as_secs_f64()
         );

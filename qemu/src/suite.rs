@@ -1,5 +1,6 @@
 //! `qemu/test`: lints, unit tests, boots; each stage's time, and at the end the count.
 
+use crate::demo;
 use crate::lints;
 use crate::mutate;
 use crate::play;
@@ -8,7 +9,6 @@ use crate::scenario::{self, Scenario};
 use crate::trouble::{Result, Trouble};
 use crate::unit;
 use crate::world::World;
-use crate::{demo, fail};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
@@ -110,10 +110,10 @@ impl Stage {
     }
 }
 
-/// Runs what was chosen. An error if anything failed.
-pub fn run(product: &Product, choice: &Choice) -> Result<()> {
+/// Runs what was chosen; whether all held.
+pub fn run(product: &Product, choice: &Choice) -> Result<bool> {
     if choice.mutate {
-        return finish(mutate::run(product, |name| choice.takes(name))?);
+        return Ok(finish(&mutate::run(product, |name| choice.takes(name))?));
     }
     let stages: Vec<Stage> = gather(product, choice)?
         .into_iter()
@@ -123,7 +123,7 @@ pub fn run(product: &Product, choice: &Choice) -> Result<()> {
         for stage in &stages {
             println!("{:<36} {}", stage.name(), stage.about());
         }
-        return Ok(());
+        return Ok(true);
     }
     let mut tally = Tally::default();
     if stages.is_empty() {
@@ -131,10 +131,10 @@ pub fn run(product: &Product, choice: &Choice) -> Result<()> {
         for filter in &choice.filters {
             unit::run(product, Some(filter), &mut tally);
         }
-        return finish(tally);
+        return Ok(finish(&tally));
     }
     run_stages(product, stages, &mut tally);
-    finish(tally)
+    Ok(finish(&tally))
 }
 
 fn gather(product: &Product, choice: &Choice) -> Result<Vec<Stage>> {
@@ -238,16 +238,13 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// The last line, on which others rely.
-fn finish(tally: Tally) -> Result<()> {
+/// Says the last line, on which others rely. No tests at all are no success.
+fn finish(tally: &Tally) -> bool {
     for name in &tally.failed {
         println!("failed: {name}");
     }
     println!("{} passed, {} failed", tally.passed, tally.failed.len());
-    if !tally.failed.is_empty() || tally.passed == 0 {
-        fail!("not all is well");
-    }
-    Ok(())
+    tally.failed.is_empty() && tally.passed > 0
 }
 
 #[cfg(test)]
@@ -270,10 +267,10 @@ mod tests {
     #[test]
     fn a_failure_is_counted_and_no_tests_at_all_are_one_too() {
         let mut tally = Tally::default();
-        assert!(finish(tally.clone()).is_err());
+        assert!(!finish(&tally));
         tally.count("a", Instant::now(), Ok(String::new()));
-        assert!(finish(tally.clone()).is_ok());
+        assert!(finish(&tally));
         tally.count("b", Instant::now(), Err(Trouble("x".into())));
-        assert!(finish(tally).is_err());
+        assert!(!finish(&tally));
     }
 }

@@ -1,10 +1,14 @@
 //! `cargo test` as a stage: each of its tests counts.
 
+use crate::cache::Cache;
+use crate::kernels;
 use crate::product::Product;
 use crate::suite::Tally;
 use crate::tool;
+use crate::trees;
 use crate::trouble::{Result, Trouble};
 use std::fs;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// What a run of `cargo test` came to.
@@ -44,6 +48,9 @@ pub fn cargo_test(product: &Product, arguments: &[&str]) -> Result<(Counted, Str
     if std::env::var_os("LIVEROOT_STRICT").is_none() {
         command.env("LIVEROOT_STRICT", "1");
     }
+    if std::env::var_os("LIVEROOT_TREE").is_none() {
+        command.env("LIVEROOT_TREE", tree()?);
+    }
     command.args(["test", "--quiet"]).args(arguments);
     if !arguments.contains(&"--") {
         command.arg("--");
@@ -65,6 +72,12 @@ pub fn cargo_test(product: &Product, arguments: &[&str]) -> Result<(Counted, Str
         )));
     }
     Ok((counted, said))
+}
+
+/// A root tree with a kernel's modules, for tests that read real ones.
+fn tree() -> Result<PathBuf> {
+    let cache = Cache::open()?;
+    Ok(trees::marker(&cache, &kernels::kernel(&cache, "6.1")?)?.path)
 }
 
 /// Reads the output of libtest's harness.

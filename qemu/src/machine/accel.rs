@@ -54,7 +54,7 @@ impl Accel {
             ),
             Some(why) => (Accel::Tcg, why),
         };
-        println!("accelerator: {}: {why}", accel.name());
+        eprintln!("accelerator: {}: {why}", accel.name());
         Ok(accel)
     }
 
