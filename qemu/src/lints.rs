@@ -1,8 +1,9 @@
-//! The stages that only read the source.
+//! The stages that only read the source, and what was built from it.
 
+use crate::fail;
 use crate::product::Product;
 use crate::tool;
-use crate::trouble::Result;
+use crate::trouble::{Result, While};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,10 +17,17 @@ pub enum Lint {
     Clippy,
     /// `shellcheck`.
     Shell,
+    /// The size of the agent.
+    Size,
 }
 
+/// What the agent may have: it is read from slow sticks by slow firmware.
+const AGENT_BYTES: usize = 1_500_000;
+/// Likewise, compressed as in an initramfs.
+const AGENT_PACKED: usize = 640_000;
+
 /// In the order they run, quick ones first.
-pub const ALL: [Lint; 3] = [Lint::Fmt, Lint::Shell, Lint::Clippy];
+pub const ALL: [Lint; 4] = [Lint::Fmt, Lint::Shell, Lint::Size, Lint::Clippy];
 
 impl Lint {
     /// As filters name it.
@@ -28,6 +36,7 @@ impl Lint {
             Lint::Fmt => "fmt",
             Lint::Clippy => "clippy",
             Lint::Shell => "shellcheck",
+            Lint::Size => "size",
         }
     }
 
@@ -37,6 +46,7 @@ impl Lint {
             Lint::Fmt => "cargo fmt --check",
             Lint::Clippy => "cargo clippy -- -D warnings, of all targets",
             Lint::Shell => "shellcheck of every shell script of the checkout",
+            Lint::Size => "the agent has at most 1.5 MB, 640 KB by zstd -19",
         }
     }
 
@@ -53,6 +63,7 @@ impl Lint {
                 "-D",
                 "warnings",
             ])),
+            Lint::Size => check_size(product),
             Lint::Shell => {
                 let scripts = shell_scripts(product)?;
                 tool::run(
@@ -64,6 +75,22 @@ impl Lint {
             }
         }
     }
+}
+
+fn check_size(product: &Product) -> Result<()> {
+    let agent = product.agent();
+    let bytes = fs::read(&agent)
+        .doing(format!("reading {}", agent.display()))?
+        .len();
+    let packed = tool::output(Command::new("zstd").args(["-19", "-q", "-c"]).arg(&agent))?.len();
+    eprintln!("the agent has {bytes} bytes, {packed} by zstd -19");
+    if bytes > AGENT_BYTES || packed > AGENT_PACKED {
+        fail!(
+            "{}: {bytes} bytes, {packed} by zstd -19; at most {AGENT_BYTES} and {AGENT_PACKED}",
+            agent.display()
+        );
+    }
+    Ok(())
 }
 
 /// Files of the checkout that a shell would run, found by their first line.

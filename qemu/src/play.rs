@@ -65,16 +65,13 @@ fn prepare_media(world: &World, scenario: &Scenario) -> Result<BTreeMap<String, 
         let medium = if content.label_only {
             media::label_only(&world.cache, &content.label)?
         } else {
-            let tree = trees::marker(
-                &world.cache,
-                &kernels::kernel(&world.cache, &scenario.kernel)?,
-            )?;
+            let kernel = content.kernel.as_ref().unwrap_or(&scenario.kernel);
+            let tree = trees::marker(&world.cache, &kernels::kernel(&world.cache, kernel)?)?;
             // All speak on the serial line, and a panic ends the machine.
             let append = format!("console=ttyS0 panic=-1 {}", content.append);
             let order = Order {
                 name: &format!(
-                    "marker-{}-{}",
-                    scenario.kernel,
+                    "marker-{kernel}-{}",
                     content.label.replace([' ', '#', '/'], "_")
                 ),
                 label: &content.label,

@@ -80,6 +80,8 @@ pub struct Content {
     /// Words added by `build --append`.
     #[serde(default)]
     pub append: String,
+    /// Kernel of its tree, if it is another than the scenario's: another image.
+    pub kernel: Option<String>,
     /// A foreign ISO that has the label, but no image.
     #[serde(default)]
     pub label_only: bool,
@@ -172,6 +174,7 @@ impl Default for Content {
         Content {
             label: default_label(),
             append: String::new(),
+            kernel: None,
             label_only: false,
         }
     }
