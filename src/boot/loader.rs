@@ -5,7 +5,7 @@
 
 use super::machine::Machine;
 use super::report::{ModuleRecord, Report, micros};
-use crate::layout::MODULE_DICTIONARY;
+use super::unpack::{Dictionary, unpack};
 use crate::plan::modules::{ModuleId, ModuleIndex, Rank, decide_parameters};
 use crate::sys::module::{Inserted, insert_file, insert_image};
 use crate::sys::{Error, clock, power, process};
@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
-use zstd_safe::{DCtx, DDict};
 
 /// Threads that insert, at most; one a CPU.
 const WORKERS: usize = 4;
@@ -41,15 +40,6 @@ struct Shared {
     dictionary: Option<Dictionary>,
     state: Mutex<State>,
     changed: Condvar,
-}
-
-/// What the modules were compressed against.
-struct Dictionary(DDict<'static>);
-
-impl std::fmt::Debug for Dictionary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Dictionary")
-    }
 }
 
 #[derive(Debug, Default)]
@@ -103,10 +93,7 @@ impl Loader {
                 "the initramfs has no modules for the running kernel {release}"
             ));
         }
-        let dictionary = std::fs::read(dir.join(MODULE_DICTIONARY)).ok();
-        let dictionary = dictionary
-            .and_then(|d| DDict::try_create(&d))
-            .map(Dictionary);
+        let dictionary = Dictionary::read(&dir);
         let loader = Loader(Arc::new(Shared {
             index,
             dictionary,
@@ -380,64 +367,8 @@ impl Shared {
             return insert_file(path, parameters);
         }
         let packed = std::fs::read(path).map_err(|e| Error::io("reading", path.display(), &e))?;
-        let image = unpack(&packed, self.dictionary.as_ref().map(|d| &d.0))
+        let image = unpack(&packed, self.dictionary.as_ref())
             .ok_or_else(|| Error::new("unpacking", path.display(), libc::EBADMSG))?;
         insert_image(path, &image, parameters)
-    }
-}
-
-/// One zstd frame that states its content's size, against the initramfs's dictionary if
-/// there is one; 64 MiB is far above any module.
-fn unpack(packed: &[u8], dictionary: Option<&DDict<'_>>) -> Option<Vec<u8>> {
-    let size = zstd_safe::get_frame_content_size(packed).ok()??;
-    let size = usize::try_from(size).ok().filter(|n| *n <= 64 << 20)?;
-    let mut image = Vec::with_capacity(size);
-    let mut context = DCtx::try_create()?;
-    match dictionary {
-        Some(dictionary) => context
-            .decompress_using_ddict(&mut image, packed, dictionary)
-            .ok()?,
-        None => context.decompress(&mut image, packed).ok()?,
-    };
-    Some(image)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_packed_module_is_unpacked_whole_and_garbage_is_not() {
-        let module = vec![7u8; 100_000];
-        let mut packed = Vec::with_capacity(200_000);
-        zstd_safe::compress(&mut packed, &module, 3).unwrap();
-        assert_eq!(unpack(&packed, None), Some(module));
-        assert_eq!(unpack(&packed[..packed.len() - 4], None), None);
-        assert_eq!(unpack(b"\x7fELF", None), None);
-    }
-    #[test]
-    fn a_module_packed_against_a_dictionary_needs_it() {
-        let samples: Vec<Vec<u8>> = (0..200u32)
-            .map(|n| {
-                format!("license=GPL depends= vermagic=6.1 name=m{n} ")
-                    .repeat(20)
-                    .into()
-            })
-            .collect();
-        let sizes: Vec<usize> = samples.iter().map(Vec::len).collect();
-        let mut dictionary = Vec::with_capacity(10_000);
-        zstd_safe::train_from_buffer(&mut dictionary, &samples.concat(), &sizes).unwrap();
-        let mut packed = Vec::with_capacity(10_000);
-        let ready = zstd_safe::CDict::create(&dictionary, 19);
-        let mut context = zstd_safe::CCtx::create();
-        context
-            .compress_using_cdict(&mut packed, &samples[7], &ready)
-            .unwrap();
-        let dictionary = DDict::try_create(&dictionary).unwrap();
-        assert_eq!(
-            unpack(&packed, Some(&dictionary)).as_ref(),
-            Some(&samples[7])
-        );
-        assert_eq!(unpack(&packed, None), None);
     }
 }

@@ -19,6 +19,7 @@ pub mod page;
 pub mod probe;
 pub mod report;
 pub mod root;
+pub mod unpack;
 pub mod upper;
 
 use crate::layout;

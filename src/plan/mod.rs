@@ -7,3 +7,4 @@ pub mod medium;
 pub mod modules;
 pub mod root;
 pub mod search;
+pub mod story;
