@@ -4,188 +4,15 @@
 //! that is a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bench;
+
+use bench::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
-
-const RELEASE: &str = "6.1.0-9-test";
-const MIB: u64 = 1 << 20;
-
-/// A scratch directory with a tree that builds, an agent, and a place for output.
-struct Bench {
-    dir: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        let bench = Bench {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        let root = bench.tree();
-        fs::create_dir_all(root.join(format!("usr/lib/modules/{RELEASE}/kernel/fs"))).unwrap();
-        for dir in ["usr/sbin", "boot", "etc", "proc"] {
-            fs::create_dir_all(root.join(dir)).unwrap();
-        }
-        write(&root.join("usr/sbin/init"), "#!/bin/sh\n");
-        write(
-            &root.join("etc/os-release"),
-            "ID=test\nVERSION_ID=1\nPRETTY_NAME=\"Test 1\"\n",
-        );
-        write(
-            &root.join(format!("boot/vmlinuz-{RELEASE}")),
-            kernel(RELEASE, 5000),
-        );
-        write(
-            &root.join(format!("boot/initrd.img-{RELEASE}")),
-            "the old initramfs",
-        );
-        let modules = root.join(format!("usr/lib/modules/{RELEASE}"));
-        write(
-            &modules.join("modules.dep"),
-            "kernel/fs/vfat.ko: kernel/fs/fat.ko\nkernel/fs/fat.ko:\n",
-        );
-        write(&modules.join("modules.alias"), "alias fs-vfat vfat\n");
-        write(&modules.join("modules.builtin.modinfo"), BUILTIN);
-        write(&modules.join("kernel/fs/vfat.ko"), elf("vfat"));
-        write(&modules.join("kernel/fs/fat.ko"), elf("fat"));
-        write(
-            &bench.agent(),
-            elf(&format!(
-                "liveroot-init mark {}\n",
-                env!("CARGO_PKG_VERSION")
-            )),
-        );
-        fs::create_dir(bench.out()).unwrap();
-        bench
-    }
-
-    fn tree(&self) -> PathBuf {
-        self.dir.path().join("tree")
-    }
-
-    fn agent(&self) -> PathBuf {
-        self.dir.path().join("agent")
-    }
-
-    fn out(&self) -> PathBuf {
-        self.dir.path().join("out")
-    }
-
-    fn iso(&self) -> PathBuf {
-        self.out().join("live.iso")
-    }
-
-    /// The command without options of the test's own.
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
-        command
-            .arg("build")
-            .arg(self.tree())
-            .arg("-o")
-            .arg(self.iso());
-        command.arg("--agent").arg(self.agent());
-        command
-    }
-
-    /// Runs the command, which must fail with this exit code, these words and no output.
-    #[track_caller]
-    fn refused(&self, command: &mut Command, code: i32, words: &[&str]) {
-        let output = command.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{text}");
-        for word in words {
-            assert!(text.contains(word), "{word:?} is not in: {text}");
-        }
-        assert!(output.stdout.is_empty());
-        self.assert_nothing_left();
-    }
-
-    #[track_caller]
-    fn assert_nothing_left(&self) {
-        let left: Vec<_> = fs::read_dir(self.out())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert!(left.is_empty(), "left behind: {left:?}");
-    }
-}
-
-const BUILTIN: &[u8] = b"loop.alias=devname:loop-control\0squashfs.alias=fs-squashfs\0\
-                         overlay.alias=fs-overlay\0isofs.alias=fs-iso9660\0";
-
-fn write(path: &Path, bytes: impl AsRef<[u8]>) {
-    fs::write(path, bytes).unwrap();
-}
-
-/// The head of a kernel image (`Documentation/arch/x86/boot.rst`) and zeros.
-fn kernel(release: &str, len: usize) -> Vec<u8> {
-    let mut image = vec![0; len];
-    image[..2].copy_from_slice(b"MZ");
-    image[0x202..0x206].copy_from_slice(b"HdrS");
-    image[0x20e..0x210].copy_from_slice(&0x100u16.to_le_bytes());
-    let text = format!("{release} (test@test) #1");
-    image[0x300..0x300 + text.len()].copy_from_slice(text.as_bytes());
-    image
-}
-
-/// A static x86-64 program without segments and sections, and a text behind its header.
-fn elf(text: &str) -> Vec<u8> {
-    let mut bytes = vec![0; 64];
-    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
-    bytes[16] = 2;
-    bytes[18] = 62;
-    bytes.extend_from_slice(text.as_bytes());
-    bytes
-}
-
-/// Whether a test can run; says what it lacks otherwise.
-fn have(what: &str, available: bool) -> bool {
-    if !available {
-        assert!(
-            std::env::var_os("LIVEROOT_STRICT").is_none(),
-            "missing: {what}"
-        );
-        eprintln!("skipped: missing {what}");
-    }
-    available
-}
-
-fn have_tools(more: &[&str]) -> bool {
-    let tools = [
-        "mksquashfs",
-        "xorriso",
-        "objcopy",
-        "mkfs.fat",
-        "mmd",
-        "mcopy",
-    ];
-    tools.iter().chain(more).all(|tool| {
-        let found = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
-        have(
-            tool,
-            found.iter().any(|dir| Path::new(dir).join(tool).exists()),
-        )
-    })
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Output of a tool that must succeed.
-#[track_caller]
-fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().unwrap();
-    assert!(output.status.success(), "{program}: {}", text(&output));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 #[test]
 fn a_tree_becomes_an_iso_whose_parts_lie_where_they_should() {
@@ -275,12 +102,6 @@ fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
-}
-
 #[test]
 fn two_builds_give_the_same_bytes_wherever_and_whenever() {
     if !have_tools(&[]) {
@@ -328,25 +149,6 @@ fn a_foreign_initramfs_gets_the_manifest_appended() {
     // 25 bytes, padded to 28, then the segment.
     assert_eq!(&iso[at + 28..at + 34], b"070701");
     assert_eq!(&iso[at + 28 + 110..][..8], b"liveroot");
-}
-
-/// Names and contents of the archive that holds a file of this name: each archive's first
-/// entry has the inode number 1.
-fn archive_with(iso: &[u8], name: &str) -> Vec<(String, Vec<u8>)> {
-    let mut from = 0;
-    while let Some(at) = find(&iso[from..], b"07070100000001") {
-        from += at + 1;
-        let Ok((entries, _)) = liveroot::ondisk::cpio::read(&iso[from - 1..]) else {
-            continue;
-        };
-        if entries.iter().any(|e| e.name.ends_with(name)) {
-            return entries
-                .into_iter()
-                .map(|e| (e.name, e.data.to_vec()))
-                .collect();
-        }
-    }
-    panic!("no archive has {name}");
 }
 
 #[test]
@@ -572,6 +374,55 @@ fn kernels_and_agents_that_are_none_are_refused() {
         write(&bench.agent(), bytes);
         bench.refused(&mut bench.command(), 1, &["agent", word]);
     }
+}
+
+#[test]
+fn files_that_only_look_like_a_kernel_are_skipped_and_named() {
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    let boot = bench.tree().join("boot");
+    write(&boot.join("vmlinuz-9.memtest"), "no kernel at all");
+    let mut without_stub = kernel("9.9.9", 5000);
+    without_stub[..2].fill(0);
+    write(&boot.join("vmlinuz-9.9.9"), without_stub);
+    std::os::unix::fs::symlink("vmlinuz-9.9.9", boot.join("vmlinuz")).unwrap();
+    let output = bench.command().arg("--json").output().unwrap();
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["kernel"]["release"], RELEASE);
+    for (name, word) in [
+        ("boot/vmlinuz-9.memtest", "no x86 kernel image"),
+        ("boot/vmlinuz-9.9.9", "no EFI stub"),
+    ] {
+        let lines = said
+            .lines()
+            .filter(|line| line.contains("warning: ") && line.contains(&format!("{name}: ")));
+        let lines: Vec<_> = lines.collect();
+        assert_eq!(lines.len(), 1, "{name} in {said}");
+        assert!(lines[0].contains(word), "{}", lines[0]);
+    }
+
+    // The one that was named must serve, and where none does each is named with its reason.
+    fs::remove_file(bench.iso()).unwrap();
+    let bad = boot.join("vmlinuz-9.9.9");
+    bench.refused(
+        bench.command().arg("--kernel").arg(&bad),
+        1,
+        &["boot/vmlinuz-9.9.9: this kernel has no EFI stub"],
+    );
+    fs::remove_file(boot.join(format!("vmlinuz-{RELEASE}"))).unwrap();
+    bench.refused(
+        &mut bench.command(),
+        1,
+        &[
+            "it has no kernel",
+            "boot/vmlinuz-9.memtest: it is no x86",
+            "boot/vmlinuz-9.9.9: this kernel has no EFI stub",
+        ],
+    );
 }
 
 #[test]
