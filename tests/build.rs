@@ -248,6 +248,78 @@ fn a_full_file_system_is_told_with_its_directory() {
     bench.refused(&mut command, 1, &["no space left", "free"]);
 }
 
+/// A shell in a mount namespace of its own that runs `first`, then the build.
+fn build_with_mounts(bench: &Bench, first: &str) -> Command {
+    let script = format!(
+        "set -e; {first}; exec {exe} build {tree} -o {iso} --agent {agent}",
+        exe = env!("CARGO_BIN_EXE_liveroot"),
+        tree = bench.tree().display(),
+        iso = bench.iso().display(),
+        agent = bench.agent().display(),
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script]);
+    command
+}
+
+#[test]
+fn whatever_is_mounted_in_the_tree_is_refused_by_name() {
+    if !have("root", is_root()) || !have_tools(&["unshare"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let tree = bench.tree();
+    fs::create_dir(tree.join("my cache")).unwrap();
+    fs::create_dir(tree.join("sys")).unwrap();
+    let at = tree.display();
+    let bind = format!("mount --bind {} '{at}/my cache'", bench.out().display());
+    let file = format!(
+        "mount --bind {} {at}/etc/os-release",
+        bench.agent().display()
+    );
+    let live = format!("mount -t proc proc {at}/proc; mount -t sysfs sys {at}/sys");
+    for (first, words) in [
+        // A bind mount of the same file system has the same st_dev.
+        (bind, ["my cache: ", "out of ", "is mounted there"]),
+        (file, ["etc/os-release: ", "agent of ", "is mounted there"]),
+        (live, ["/proc: proc is mounted", "sysfs on /sys", "unmount"]),
+    ] {
+        bench.refused(&mut build_with_mounts(&bench, &first), 1, &words);
+    }
+}
+
+#[test]
+fn a_tree_that_is_itself_a_mount_point_is_taken() {
+    if !have("root", is_root()) || !have_tools(&["unshare"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let at = bench.tree().display().to_string();
+    let first = format!("mount --bind {at} {at}; mount --bind {at} {at}");
+    let output = build_with_mounts(&bench, &first).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// Subvolumes have a st_dev of their own, and belong to the tree.
+#[test]
+fn a_subvolume_of_btrfs_is_part_of_the_tree() {
+    if !have("root", is_root()) || !have_tools(&["unshare", "mkfs.btrfs", "btrfs", "cp"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let disk = bench.dir.path().join("disk");
+    fs::File::create(&disk).unwrap().set_len(256 * MIB).unwrap();
+    run("mkfs.btrfs", &["-q", disk.to_str().unwrap()]);
+    let first = format!(
+        "cp -a {at} {at}.copy; mount -o loop {disk} {at}; cp -a {at}.copy/. {at}; \
+         btrfs -q subvolume create {at}/home; echo x > {at}/home/file",
+        at = bench.tree().display(),
+        disk = disk.display(),
+    );
+    let output = build_with_mounts(&bench, &first).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
+
 #[test]
 fn unreadable_files_are_named() {
     if !have("root, to become another user", is_root()) {

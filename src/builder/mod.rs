@@ -20,6 +20,7 @@ mod label;
 mod manifest;
 mod menu;
 mod modules;
+mod mounts;
 mod output;
 mod scratch;
 mod squashfs;
