@@ -521,12 +521,23 @@ fn an_esp_that_would_be_too_large_is_told_with_its_parts() {
     let bench = Bench::new();
     write(
         &bench.tree().join(format!("boot/vmlinuz-{RELEASE}")),
-        kernel(RELEASE, 34 << 20),
+        kernel(RELEASE, 30 << 20),
     );
+    let microcode = bench.tree().join("usr/lib/firmware/intel-ucode");
+    fs::create_dir_all(&microcode).unwrap();
+    write(&microcode.join("06-8e-0c.initramfs"), vec![7; 1 << 20]);
+    write(&microcode.join("06-ad-01"), vec![8; 3 << 20]);
     bench.refused(
         &mut bench.command(),
         1,
-        &["32.0 MiB", "kernel       34.0 MiB", "microcode"],
+        &[
+            "at most 32.0 MiB: 2.",
+            "MiB too much\n",
+            "kernel       30.0 MiB\n",
+            "microcode    4.0 MiB\n",
+            "  usr/lib/firmware/intel-ucode/06-ad-01 3.0 MiB\n",
+            "remove from the tree the microcode",
+        ],
     );
 }
 
