@@ -206,3 +206,24 @@ pub fn archive_with(iso: &[u8], name: &str) -> Vec<(String, Vec<u8>)> {
     }
     panic!("no archive has {name}");
 }
+
+/// The archive that an initramfs holds compressed: agent, index files, dictionary.
+pub fn core_archive(iso: &[u8]) -> Vec<u8> {
+    const FRAME: &[u8] = b"\x28\xb5\x2f\xfd";
+    let mut from = 0;
+    while let Some(at) = find(&iso[from..], FRAME) {
+        from += at + 1;
+        let rest = &iso[from - 1..];
+        // Blocks of the payload are frames too.
+        let Ok(len) = zstd_safe::find_frame_compressed_size(rest) else {
+            continue;
+        };
+        let size = zstd_safe::get_frame_content_size(&rest[..len]);
+        let mut out = Vec::with_capacity(size.ok().flatten().unwrap_or(0) as usize);
+        let unpacked = zstd_safe::decompress(&mut out, &rest[..len]);
+        if unpacked.is_ok() && out.starts_with(b"070701") {
+            return out;
+        }
+    }
+    panic!("no compressed archive");
+}
