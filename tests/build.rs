@@ -127,6 +127,44 @@ fn two_builds_give_the_same_bytes_wherever_and_whenever() {
 }
 
 #[test]
+fn a_result_that_cannot_be_printed_is_told_with_the_image_complete() {
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = bench.command().stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output);
+    assert!(said.contains("is complete, but standard output"), "{said}");
+    assert_eq!(&fs::read(bench.iso()).unwrap()[0x8001..0x8006], b"CD001");
+    // The manual promises no output for this status, with this one exception.
+    let manual = include_str!("../man/liveroot.1").replace('\n', " ");
+    assert!(manual.contains("when the result cannot be printed"));
+}
+
+#[test]
+fn an_output_whose_name_is_no_text_has_its_json_too() {
+    use std::os::unix::ffi::OsStrExt;
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    let name = std::ffi::OsStr::from_bytes(b"live-\xff.iso");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    command.arg("build").arg(bench.tree()).arg("--json");
+    command.arg("-o").arg(bench.out().join(name));
+    let output = command.arg("--agent").arg(bench.agent()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = result["output"].as_str().unwrap();
+    assert!(said.ends_with("live-\u{fffd}.iso"), "{said}");
+}
+
+#[test]
 fn a_foreign_initramfs_gets_the_manifest_appended() {
     if !have_tools(&[]) {
         return;

@@ -143,7 +143,7 @@ fn newest(tree: &Tree, watch: &dyn Watch) -> Result<(PathBuf, String)> {
 
 fn no_kernel(tree: &Tree, skipped: &[String]) -> Error {
     let mut finding =
-        "it has no kernel (looked for boot/vmlinuz-* and usr/lib/modules/*/vmlinuz)".to_owned();
+        "it has no kernel (looked for boot/vmlinuz* and usr/lib/modules/*/vmlinuz)".to_owned();
     for line in skipped {
         finding.push_str("\n    ");
         finding.push_str(line);
