@@ -47,15 +47,25 @@ pub fn check_size(input: &Input, initramfs: &Initramfs) -> Result<()> {
     esp::plan(&files, &parts(input, initramfs)?).map(drop)
 }
 
-/// What makes an ESP large, for the message.
-fn parts(input: &Input, initramfs: &Initramfs) -> Result<[(&'static str, Bytes); 4]> {
+/// How many microcode files a message names.
+const NAMED: usize = 5;
+
+/// What makes an ESP large, for the message; what belongs to a part is indented below it.
+fn parts(input: &Input, initramfs: &Initramfs) -> Result<Vec<(String, Bytes)>> {
     let microcode = initramfs.parts.microcode;
-    Ok([
-        ("kernel", Bytes(size_of(&input.kernel.file)?)),
-        ("initramfs", Bytes(initramfs.size().0 - microcode)),
-        ("microcode", Bytes(microcode)),
-        ("systemd-boot", Bytes(size_of(&input.systemd_boot)?)),
-    ])
+    let mut parts = vec![
+        ("kernel".to_owned(), Bytes(size_of(&input.kernel.file)?)),
+        (
+            "initramfs".to_owned(),
+            Bytes(initramfs.size().0 - microcode),
+        ),
+        ("microcode".to_owned(), Bytes(microcode)),
+    ];
+    let files = initramfs.microcode.iter().take(NAMED);
+    parts.extend(files.map(|(path, size)| (format!("  {path}"), *size)));
+    let menu = Bytes(size_of(&input.systemd_boot)?);
+    parts.push(("systemd-boot".to_owned(), menu));
+    Ok(parts)
 }
 
 /// Writes it.

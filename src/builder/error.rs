@@ -42,13 +42,15 @@ pub enum Error {
     },
     /// The EFI system partition would exceed what El Torito can count.
     #[error(
-        "the EFI system partition would take {total}, and a CD's boot entry counts at most {limit}\n{parts}  {remedy}"
+        "the EFI system partition would take {total}, and a CD's boot entry counts at most {limit}: {excess} too much\n{parts}  {remedy}"
     )]
     EspTooLarge {
         /// Its length.
         total: Bytes,
         /// The greatest length.
         limit: Bytes,
+        /// What it is too long by.
+        excess: Bytes,
         /// A line for each part.
         parts: String,
         /// What to do.

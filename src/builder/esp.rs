@@ -51,7 +51,7 @@ impl EspFile {
 
 /// How large the partition must be, or why it cannot be. `largest` says what its largest
 /// file is made of, for the message.
-pub fn plan(files: &[EspFile], largest: &[(&str, Bytes)]) -> Result<Sectors> {
+pub fn plan(files: &[EspFile], largest: &[(String, Bytes)]) -> Result<Sectors> {
     let cluster = CLUSTER * 512;
     let dirs = directories(files).len() as u64;
     let needed: u64 = files
@@ -76,7 +76,8 @@ pub fn plan(files: &[EspFile], largest: &[(&str, Bytes)]) -> Result<Sectors> {
         total: Sectors(sectors).bytes(),
         limit: Sectors(MAX_SECTORS).bytes(),
         parts,
-        remedy: "use --drivers boot, a smaller kernel or initramfs, or remove the microcode of other CPUs from the tree".into(),
+        excess: Bytes(Sectors(sectors).bytes().0 - Sectors(MAX_SECTORS).bytes().0),
+        remedy: "remove from the tree the microcode of CPUs that the medium will not meet (the largest files are named above), use --drivers boot, or a smaller kernel".into(),
     })
 }
 
@@ -180,7 +181,11 @@ mod tests {
                 assert!(sectors.0 <= 65_535, "{size}");
             }
         }
-        let error = plan(&[file("EFI/x", 34 << 20)], &[("kernel", Bytes::mib(20))]).unwrap_err();
+        let error = plan(
+            &[file("EFI/x", 34 << 20)],
+            &[("kernel".into(), Bytes::mib(20))],
+        )
+        .unwrap_err();
         assert!(
             error.to_string().contains("kernel       20.0 MiB"),
             "{error}"

@@ -1,7 +1,8 @@
 //! Firmware that the chosen drivers ask for, and CPU microcode.
 
-use super::{Error, Result, Tree, compress};
+use super::{Error, Result, Tree, compress, manifest};
 use crate::ondisk::cpio::Archive;
+use crate::units::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where distributions keep firmware; the first is the merged-/usr spelling.
@@ -60,51 +61,105 @@ fn unpack(tree: &Tree, path: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     })
 }
 
-/// An archive of the tree's microcode for the kernel's early loader: all files of a
-/// vendor joined into one (`Documentation/arch/x86/microcode.rst`). None when the tree has
-/// none. The kernel reads it before it can decompress, and only in front.
-pub fn microcode(tree: &Tree) -> Result<Option<Vec<u8>>> {
+/// The tree's microcode.
+#[derive(Clone, Debug, Default)]
+pub struct Microcode {
+    /// An archive for the kernel's early loader: all files of a vendor joined into one
+    /// (`Documentation/arch/x86/microcode.rst`). Empty when the tree has none. The kernel
+    /// reads it before it can decompress, and only in front.
+    pub archive: Vec<u8>,
+    /// What each file of the tree adds to it, the largest first.
+    pub files: Vec<(String, Bytes)>,
+}
+
+/// Gathers it.
+pub fn microcode(tree: &Tree) -> Result<Microcode> {
     let mut archive = Archive::new();
+    let mut files = Vec::new();
     for (vendor, folder) in [
         ("AuthenticAMD", "amd-ucode"),
         ("GenuineIntel", "intel-ucode"),
     ] {
-        let joined = join_folder(tree, folder)?;
+        let found = read_folder(tree, folder)?;
+        files.extend(
+            found
+                .iter()
+                .map(|(path, bytes)| (path.clone(), Bytes(bytes.len() as u64))),
+        );
+        let joined: Vec<u8> = found.into_iter().flat_map(|(_, bytes)| bytes).collect();
         if !joined.is_empty() {
             archive.file(&format!("kernel/x86/microcode/{vendor}.bin"), 0o644, joined);
         }
     }
     if archive.is_empty() {
-        return Ok(None);
+        return Ok(Microcode::default());
     }
-    archive
-        .to_bytes()
-        .map(Some)
-        .map_err(|e| Error::input(e.0, "it is too large", "reinstall it"))
+    files.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    match archive.to_bytes() {
+        Ok(archive) => Ok(Microcode { archive, files }),
+        Err(e) => Err(Error::input(e.0, "it is too large", "reinstall it")),
+    }
 }
 
-fn join_folder(tree: &Tree, folder: &str) -> Result<Vec<u8>> {
-    let mut joined = Vec::new();
+/// The microcode files of a folder, each without what one before it has.
+fn read_folder(tree: &Tree, folder: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
     for dir in FIRMWARE_DIRS {
         for name in tree.list(&format!("{dir}/{folder}"))? {
             let path = format!("{dir}/{folder}/{name}");
             if is_microcode(&name)
                 && let Some(bytes) = tree.read(&path)?
             {
-                joined.extend(unpack(tree, &path, bytes)?);
+                let bytes = unpack(tree, &path, bytes)?;
+                let mut new = updates(&bytes);
+                new.retain(|update| seen.insert(manifest::digest(&[update])));
+                found.push((path, new.concat()));
             }
         }
-        if !joined.is_empty() {
+        if !found.is_empty() {
             break;
         }
     }
-    Ok(joined)
+    Ok(found)
 }
 
-/// Microcode, not the licence or signature beside it: AMD's end in `.bin`, Intel's are
-/// named family-model-stepping.
+/// The updates of a file of Intel's, which several processors' files repeat: a quarter of
+/// all their bytes. The kernel reads each with all signatures that it lists, wherever it
+/// stands. What is no row of updates, AMD's files for one, is one piece.
+/// Contract: Intel SDM, volume 3A, 11.11.1 (`microcode_header_intel`).
+fn updates(file: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    let mut rest = file;
+    while !rest.is_empty() {
+        let Some((update, more)) = update_size(rest).and_then(|size| rest.split_at_checked(size))
+        else {
+            return vec![file];
+        };
+        found.push(update);
+        rest = more;
+    }
+    found
+}
+
+/// Length of the update that starts here.
+fn update_size(bytes: &[u8]) -> Option<usize> {
+    const HEADER: usize = 48;
+    let field = |at: usize| {
+        let bytes = bytes.get(at..at + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let (version, loader, data, total) = (field(0)?, field(20)?, field(28)?, field(32)?);
+    // Updates of old have no lengths, and 2,000 bytes of data.
+    let size = if data == 0 { 2048 } else { total as usize };
+    (version == 1 && loader == 1 && size > HEADER).then_some(size)
+}
+
+/// Microcode, not the licence or signature beside it: AMD's end in `.bin`, Intel's are named
+/// family-model-stepping; Debian adds `.initramfs` to those that must not be loaded later.
 fn is_microcode(name: &str) -> bool {
     let base = name.trim_end_matches(".xz").trim_end_matches(".zst");
+    let base = base.trim_end_matches(".initramfs");
     let intel = |base: &str| {
         base.len() == 8
             && base.bytes().enumerate().all(|(n, b)| {
@@ -142,14 +197,53 @@ mod tests {
             ("lib/firmware/amd-ucode/microcode_amd.bin", b"amd"),
             ("lib/firmware/amd-ucode/README", b"no"),
         ]);
-        let bytes = microcode(&tree).unwrap().unwrap();
-        let (entries, _) = crate::ondisk::cpio::read(&bytes).unwrap();
+        let found = microcode(&tree).unwrap();
+        let (entries, _) = crate::ondisk::cpio::read(&found.archive).unwrap();
         let file = |name: &str| entries.iter().find(|e| e.name.ends_with(name)).unwrap();
         assert_eq!(
             file("kernel/x86/microcode/GenuineIntel.bin").data,
             b"onetwo"
         );
         assert_eq!(file("kernel/x86/microcode/AuthenticAMD.bin").data, b"amd");
+    }
+
+    /// An update of Intel's with that many bytes of one value.
+    fn update(fill: u8, data: usize) -> Vec<u8> {
+        let mut bytes = vec![fill; 48 + data];
+        for (at, field) in [(0, 1), (20, 1), (28, data as u32), (32, 48 + data as u32)] {
+            bytes[at..at + 4].copy_from_slice(&field.to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn updates_that_several_files_hold_go_in_once() {
+        let (one, two, three) = (update(1, 16), update(2, 32), update(3, 64));
+        let (_dir, tree) = tree(&[
+            (
+                "lib/firmware/intel-ucode/06-8f-04",
+                &[&one[..], &two].concat(),
+            ),
+            (
+                "lib/firmware/intel-ucode/06-8f-05",
+                &[&two[..], &three].concat(),
+            ),
+            ("lib/firmware/intel-ucode/06-8f-06", &two),
+        ]);
+        let found = microcode(&tree).unwrap();
+        let (entries, _) = crate::ondisk::cpio::read(&found.archive).unwrap();
+        let joined = entries.iter().find(|e| e.name.ends_with(".bin")).unwrap();
+        assert_eq!(joined.data, [one, two, three].concat());
+        let first = ("lib/firmware/intel-ucode/06-8f-04".to_owned(), Bytes(144));
+        assert_eq!(found.files[0], first);
+    }
+
+    #[test]
+    fn what_is_no_row_of_updates_stays_one_piece() {
+        let whole = update(1, 16);
+        for file in [&whole[..60], &[&whole[..], b"tail"].concat(), b"x"] {
+            assert_eq!(updates(file), [file]);
+        }
     }
 
     #[test]
@@ -164,7 +258,7 @@ mod tests {
         assert_eq!(found.files["a.bin"], b"plain");
         assert_eq!(found.files["b/c.bin"], b"packed");
         assert_eq!(found.missing.len(), 1);
-        assert_eq!(microcode(&tree).unwrap(), None);
+        assert!(microcode(&tree).unwrap().archive.is_empty());
     }
 
     #[test]
@@ -174,6 +268,7 @@ mod tests {
             "microcode_amd.bin.xz",
             "06-8e-0c",
             "06-8e-0c.zst",
+            "06-8e-0c.initramfs",
         ] {
             assert!(is_microcode(good), "{good}");
         }

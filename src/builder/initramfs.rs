@@ -21,6 +21,8 @@ pub struct Initramfs {
     pub bytes: Vec<u8>,
     /// How the size splits.
     pub parts: Parts,
+    /// What each microcode file adds, the largest first.
+    pub microcode: Vec<(String, Bytes)>,
 }
 
 /// Where an initramfs's bytes go. Compressed parts are counted as they compress alone.
@@ -66,8 +68,9 @@ pub fn build(
     };
     let compress = |bytes: &[u8]| compress(bytes).map_err(|e| too_large("initramfs", e));
 
-    let mut bytes = firmware::microcode(tree)?.unwrap_or_default();
-    let microcode = bytes.len() as u64;
+    let microcode = firmware::microcode(tree)?;
+    let mut bytes = microcode.archive;
+    let microcode_len = bytes.len() as u64;
     let core = compress(&core_archive(kernel, agent, &indexes, &packed, &firmware)?)?;
     let alone = compress(agent)?.len() as u64;
     let firmware_alone = match firmware.files.is_empty() {
@@ -86,7 +89,7 @@ pub fn build(
     let modules = modules_archive(kernel, &packed.modules)?;
     append(&mut bytes, &modules);
     let parts = Parts {
-        microcode,
+        microcode: microcode_len,
         agent: alone,
         firmware: firmware_alone,
         indexes: (core.len() as u64).saturating_sub(alone + firmware_alone),
@@ -96,7 +99,12 @@ pub fn build(
         firmware_missing: firmware.missing.len(),
         foreign: 0,
     };
-    Ok(Initramfs { bytes, parts })
+    let microcode = microcode.files;
+    Ok(Initramfs {
+        bytes,
+        parts,
+        microcode,
+    })
 }
 
 /// Takes a foreign one as it is.
@@ -121,7 +129,12 @@ pub fn read_foreign(file: &Path) -> Result<Initramfs> {
         foreign: bytes.len() as u64,
         ..Parts::default()
     };
-    Ok(Initramfs { bytes, parts })
+    let microcode = Vec::new();
+    Ok(Initramfs {
+        bytes,
+        parts,
+        microcode,
+    })
 }
 
 impl Initramfs {

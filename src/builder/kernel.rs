@@ -1,8 +1,9 @@
 //! Which kernel of the tree is booted, and the modules that go with it.
 
-use super::{Error, Result, Tree};
+use super::{Error, Result, Tree, Watch};
 use crate::ondisk::bzimage::KernelFacts;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -27,11 +28,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel that the user named, or the newest of the tree that has modules.
-    pub fn find(tree: &Tree, named: Option<&Path>) -> Result<Kernel> {
+    /// The kernel that the user named, or the newest of the tree that has modules. Files of
+    /// the tree that only look like a kernel are warned of; a named one must be one.
+    pub fn find(tree: &Tree, named: Option<&Path>, watch: &dyn Watch) -> Result<Kernel> {
         let (file, release) = match named {
-            Some(file) => (file.to_owned(), release_of(file)?),
-            None => newest(tree)?,
+            Some(file) => (file.to_owned(), named_release(file)?),
+            None => newest(tree, watch)?,
         };
         let Some(modules) = modules_dir(tree, &release) else {
             return Err(Error::input(
@@ -68,29 +70,44 @@ impl Kernel {
     }
 }
 
+/// Why a file is no kernel to boot, and what to do about it.
+struct Unfit {
+    finding: String,
+    remedy: &'static str,
+}
+
 /// The release of an image, which must be one that firmware can start.
-fn release_of(file: &Path) -> Result<String> {
-    let refuse = |finding: &str, remedy: &str| Err(Error::input(file.display(), finding, remedy));
+fn release_of(file: &Path) -> std::result::Result<String, Unfit> {
+    let unfit = |finding: &str, remedy| {
+        Err(Unfit {
+            finding: finding.to_owned(),
+            remedy,
+        })
+    };
     let mut head = Vec::new();
     let opened = std::fs::File::open(file);
     let read = opened.and_then(|f| f.take(HEAD).read_to_end(&mut head));
     if let Err(cause) = read {
-        return refuse(
+        return unfit(
             &format!("it cannot be read: {cause}"),
             "name a kernel image, such as TREE/boot/vmlinuz-…",
         );
     }
     match KernelFacts::parse(&head) {
         Some(facts) if facts.efi_stub => Ok(facts.release),
-        Some(_) => refuse(
+        Some(_) => unfit(
             "this kernel has no EFI stub (CONFIG_EFI_STUB)",
             "use a kernel built with it, as all distributions' are",
         ),
-        None => refuse(
+        None => unfit(
             "it is no x86 kernel image (bzImage)",
             "name a file such as TREE/boot/vmlinuz-…",
         ),
     }
+}
+
+fn named_release(file: &Path) -> Result<String> {
+    release_of(file).map_err(|unfit| Error::input(file.display(), unfit.finding, unfit.remedy))
 }
 
 fn modules_dir(tree: &Tree, release: &str) -> Option<String> {
@@ -101,27 +118,44 @@ fn modules_dir(tree: &Tree, release: &str) -> Option<String> {
 }
 
 /// The newest kernel of the tree, those with modules first.
-fn newest(tree: &Tree) -> Result<(PathBuf, String)> {
+fn newest(tree: &Tree, watch: &dyn Watch) -> Result<(PathBuf, String)> {
     let mut found: Vec<(bool, String, PathBuf)> = Vec::new();
+    let mut skipped = Vec::new();
     for file in candidates(tree)? {
-        let release = release_of(&file)?;
-        found.push((modules_dir(tree, &release).is_some(), release, file));
+        match release_of(&file) {
+            Ok(release) => found.push((modules_dir(tree, &release).is_some(), release, file)),
+            Err(unfit) => skipped.push(format!("{}: {}", file.display(), unfit.finding)),
+        }
     }
     // On equal terms the first wins, so candidates stand in order of preference.
     found.reverse();
     let best = found
         .into_iter()
         .max_by(|a, b| a.0.cmp(&b.0).then_with(|| compare_releases(&a.1, &b.1)));
-    best.map(|(_, release, file)| (file, release))
-        .ok_or_else(|| {
-            Error::input(
-                tree.root().display(),
-                "it has no kernel (looked for boot/vmlinuz-* and usr/lib/modules/*/vmlinuz)",
-                "install one in the tree (Debian: linux-image-amd64), or name one with --kernel",
-            )
-        })
+    let Some((_, release, file)) = best else {
+        return Err(no_kernel(tree, &skipped));
+    };
+    for line in skipped {
+        watch.warn(&format!("{line}; it is skipped"));
+    }
+    Ok((file, release))
 }
 
+fn no_kernel(tree: &Tree, skipped: &[String]) -> Error {
+    let mut finding =
+        "it has no kernel (looked for boot/vmlinuz* and usr/lib/modules/*/vmlinuz)".to_owned();
+    for line in skipped {
+        finding.push_str("\n    ");
+        finding.push_str(line);
+    }
+    Error::input(
+        tree.root().display(),
+        finding,
+        "install one in the tree (Debian: linux-image-amd64), or name one with --kernel",
+    )
+}
+
+/// Files that are named like a kernel, each once: names without version are often links.
 fn candidates(tree: &Tree) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for name in tree.list("boot")? {
@@ -134,7 +168,8 @@ fn candidates(tree: &Tree) -> Result<Vec<PathBuf>> {
             files.extend(tree.resolve(&format!("{base}/{release}/vmlinuz")));
         }
     }
-    files.retain(|file| file.is_file());
+    let mut seen = BTreeSet::new();
+    files.retain(|file| file.is_file() && seen.insert(file.clone()));
     Ok(files)
 }
 

@@ -20,6 +20,7 @@ mod label;
 mod manifest;
 mod menu;
 mod modules;
+mod mounts;
 mod output;
 mod scratch;
 mod squashfs;
@@ -72,7 +73,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     watch.phase("reading the tree");
     let tree = Tree::open(&options.tree)?;
     warn_about_owner(&tree, watch)?;
-    let input = gather_input(options, &tree)?;
+    let input = gather_input(options, &tree, watch)?;
     check_output(&options.output, &tree)?;
     let left_out = squashfs::left_out(&tree)?;
     let survey = survey::survey(&tree, &left_out, watch)?;
@@ -169,7 +170,7 @@ struct Input {
     systemd_boot: PathBuf,
 }
 
-fn gather_input(options: &Options, tree: &Tree) -> Result<Input> {
+fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Input> {
     let label = match &options.label {
         Some(text) => label::check_label(text)?,
         None => label::default_label(
@@ -181,7 +182,7 @@ fn gather_input(options: &Options, tree: &Tree) -> Result<Input> {
         .os_release("PRETTY_NAME")?
         .unwrap_or_else(|| label.to_string());
     let entries = menu::entries(&label, options.append.as_deref(), &system)?;
-    let kernel = Kernel::find(tree, options.kernel.as_deref())?;
+    let kernel = Kernel::find(tree, options.kernel.as_deref(), watch)?;
     let agent = match &options.initrd {
         Some(_) => None,
         None => Some(agent::read_agent(options.agent.as_deref())?),

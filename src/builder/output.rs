@@ -4,7 +4,7 @@ use super::Scope;
 use super::initramfs::Parts;
 use super::menu::MenuEntry;
 use crate::units::{Bytes, ImageId};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Version of [`Outcome`].
 pub const SCHEMA: u32 = 1;
@@ -17,6 +17,7 @@ pub struct Outcome {
     /// Version of the builder.
     pub liveroot: &'static str,
     /// The ISO.
+    #[serde(serialize_with = "lossy")]
     pub output: PathBuf,
     /// Volume label.
     pub label: String,
@@ -46,6 +47,7 @@ pub struct KernelOutcome {
     /// As `uname -r` says.
     pub release: String,
     /// The image that was used.
+    #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
 }
 
@@ -66,6 +68,11 @@ pub struct Sizes {
     pub esp: u64,
     /// The ISO.
     pub iso: u64,
+}
+
+/// JSON is UTF-8, paths are bytes: better a path with a mark in it than no object.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 impl Outcome {

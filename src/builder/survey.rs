@@ -1,6 +1,7 @@
-//! A walk over the whole tree before anything is written: what cannot be read, and the
-//! date that stands for "now".
+//! A walk over the whole tree before anything is written: what is mounted in it, what cannot
+//! be read, and the date that stands for "now".
 
+use super::mounts::Mounts;
 use super::{Error, Result, Tree, Watch, watch};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use std::fs;
@@ -32,6 +33,8 @@ pub fn survey(tree: &Tree, left_out: &[PathBuf], watch: &dyn Watch) -> Result<Su
         files: 0,
         newest: 0,
     };
+    let root = fs::metadata(tree.root()).map_err(Error::system("looking at", tree.root()))?;
+    let mut mounts = Mounts::of(tree, &root);
     let mut unreadable = Vec::new();
     let mut todo = vec![PathBuf::new()];
     while let Some(dir) = todo.pop() {
@@ -50,6 +53,9 @@ pub fn survey(tree: &Tree, left_out: &[PathBuf], watch: &dyn Watch) -> Result<Su
             let meta = entry
                 .metadata()
                 .map_err(Error::system("looking at", &entry.path()))?;
+            if mounts.notice(&entry.path(), &meta) {
+                continue;
+            }
             found.files += 1;
             found.newest = found.newest.max(u64::try_from(meta.mtime()).unwrap_or(0));
             if meta.is_dir() {
@@ -62,6 +68,7 @@ pub fn survey(tree: &Tree, left_out: &[PathBuf], watch: &dyn Watch) -> Result<Su
             }
         }
     }
+    mounts.refuse(tree)?;
     refuse_unreadable(tree, unreadable)?;
     Ok(found)
 }

@@ -27,7 +27,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Opens a tree: a directory with an init, and without a live /proc.
+    /// Opens a tree: a directory with an init.
     pub fn open(root: &Path) -> Result<Tree> {
         let refuse =
             |finding: &str, remedy: &str| Err(Error::input(root.display(), finding, remedy));
@@ -49,12 +49,6 @@ impl Tree {
             }
         };
         let tree = Tree { root: root_found };
-        if tree.resolve("proc/self").is_some() {
-            return refuse(
-                "a proc file system is mounted in it",
-                "unmount what is mounted below it (umount -R), or it ends up in the image",
-            );
-        }
         if !INITS
             .iter()
             .any(|init| tree.resolve(init).is_some_and(|file| file.is_file()))

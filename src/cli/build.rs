@@ -10,7 +10,8 @@ use std::process::ExitCode;
 /// Makes a bootable live ISO from the root directory of a distribution
 ///
 /// Needs no root, no loop device and no mount. The same tree and options give the same
-/// bytes; dates come from SOURCE_DATE_EPOCH, or from the newest file of the tree.
+/// bytes; dates come from SOURCE_DATE_EPOCH, or from the newest file of the tree. Nothing
+/// may be mounted in the tree.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Root directory of a distribution, with kernel, modules and init
@@ -18,7 +19,7 @@ pub(super) struct Args {
     /// The ISO to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Kernel image; default: the newest of the tree (boot/vmlinuz-*, usr/lib/modules/*/vmlinuz)
+    /// Kernel image; default: the newest of the tree with modules (boot/vmlinuz*, usr/lib/modules/*/vmlinuz)
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// Volume label, at most 32 characters; default: the distribution's name and version
@@ -27,7 +28,7 @@ pub(super) struct Args {
     /// More words for the kernel's command line, such as "console=ttyS0 quiet"
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     append: Option<String>,
-    /// The initramfs's agent; default: liveroot-init beside this program
+    /// The initramfs's agent; default: liveroot-init beside this program, or in /usr/lib/liveroot
     #[arg(long, value_name = "FILE", conflicts_with = "initrd")]
     agent: Option<PathBuf>,
     /// Drivers in the initramfs: what boot media need, or server adapters (SAS, Fibre Channel) too
