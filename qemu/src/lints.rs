@@ -78,6 +78,7 @@ impl Lint {
 }
 
 fn check_size(product: &Product) -> Result<()> {
+    product.build()?;
     let agent = product.agent();
     let bytes = fs::read(&agent)
         .doing(format!("reading {}", agent.display()))?
