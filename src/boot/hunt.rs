@@ -125,7 +125,7 @@ impl Hunt<'_> {
                 let now = clock::since_boot();
                 for action in self.search.step(now, event) {
                     match action {
-                        Action::Accept(name) => return Ok(name),
+                        Action::Accept(name) => return Ok(self.accept(name)),
                         Action::Probe(name) => self.start_probe(name),
                         Action::Look(name) => self.start_look(name),
                         Action::Examine(name) => self.start_examination(name),
@@ -135,6 +135,14 @@ impl Hunt<'_> {
                 }
             }
         }
+    }
+
+    /// Whoever stands before the page is told that it is over.
+    fn accept(&self, name: String) -> String {
+        if self.search.shows_page() {
+            page::show(self.machine, &format!("\n Found on {name}. Starting.\n"));
+        }
+        name
     }
 
     fn power_off(&self, now: Duration) {

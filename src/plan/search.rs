@@ -90,6 +90,11 @@ impl Search {
         all
     }
 
+    /// Whether the page is on the screen.
+    pub fn shows_page(&self) -> bool {
+        self.page
+    }
+
     /// One device by name.
     pub fn candidate(&self, name: &str) -> Option<&Candidate> {
         self.candidates.get(name)
