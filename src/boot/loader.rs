@@ -55,7 +55,7 @@ struct State {
     stages: HashMap<ModuleId, Stage>,
     records: Vec<ModuleRecord>,
     /// When each insertion began that goes on.
-    busy: Vec<(thread::ThreadId, Duration)>,
+    busy: Vec<(thread::ThreadId, Duration, ModuleId)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,21 +190,22 @@ impl Loader {
         }
     }
 
-    /// Modules that could not be loaded, or are still being loaded, as people read it.
+    /// Modules that could not be loaded, or hang, as people read it.
     pub fn troubles(&self) -> Vec<String> {
+        let now = clock::since_boot();
         let state = self.0.lock();
-        let mut troubles = state.troubles.clone();
-        let name = |id: &ModuleId| self.0.index.get(*id).map_or("", |m| m.name.as_str());
-        let loading: Vec<&str> = state
-            .stages
+        let hanging = state
+            .busy
             .iter()
-            .filter(|(_, stage)| **stage == Stage::Loading)
-            .map(|(id, _)| name(id))
-            .collect();
-        if !loading.is_empty() {
-            troubles.push(format!("still loading: {}", loading.join(", ")));
-        }
-        troubles
+            .filter(|(_, since, _)| *since + STUCK < now);
+        let hanging = hanging.filter_map(|(_, since, id)| {
+            let name = &self.0.index.get(*id)?.name;
+            Some(format!(
+                "the driver {name} is still loading after {} s",
+                (now - *since).as_secs()
+            ))
+        });
+        state.troubles.iter().cloned().chain(hanging).collect()
     }
 
     /// Loads what `alias` (a module's name, `fs-ext4`) calls for, and waits for it. Nothing
@@ -247,7 +248,11 @@ impl Loader {
         let mut state = self.0.lock();
         loop {
             let now = clock::since_boot();
-            let latest = state.busy.iter().map(|(_, since)| *since + patience).max();
+            let latest = state
+                .busy
+                .iter()
+                .map(|(_, since, _)| *since + patience)
+                .max();
             match latest {
                 _ if state.queue.is_empty() => state = self.0.wait(state),
                 Some(at) if !patience.is_zero() && at > now => {
@@ -267,11 +272,11 @@ impl Loader {
     ) -> MutexGuard<'a, State> {
         let me = thread::current().id();
         if let Some((_, _, id)) = state.queue.pop_first() {
-            state.busy.push((me, now));
+            state.busy.push((me, now, id));
             drop(state);
             self.load(id);
             state = self.0.lock();
-            state.busy.retain(|(worker, _)| *worker != me);
+            state.busy.retain(|(worker, ..)| *worker != me);
             self.0.changed.notify_all();
         }
         state

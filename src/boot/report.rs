@@ -235,13 +235,13 @@ fn report_candidate(c: &Candidate) -> CandidateReport {
 /// A verdict as report and page show it.
 pub fn describe_verdict(verdict: &Verdict) -> (&'static str, String) {
     match verdict {
-        Verdict::Probing(_) => ("unanswered", "does not answer".to_owned()),
-        Verdict::Examining(_) => ("unanswered", "has the name, does not answer".to_owned()),
+        Verdict::Probing(_) => ("unanswered", "no answer yet".to_owned()),
+        Verdict::Examining(_) => ("unanswered", "has the name; no answer yet".to_owned()),
         Verdict::Empty => ("empty", "no disc or card in it".to_owned()),
         Verdict::Settling(_) => ("unanswered", "is looking at its disc".to_owned()),
         Verdict::Named => (
             "waiting",
-            "has the name, waits for its partitions".to_owned(),
+            "has the name; its partitions are looked at first".to_owned(),
         ),
         Verdict::OtherImage(found) => {
             let id = found.id.as_ref().map_or("none", |id| id.short());
