@@ -640,3 +640,15 @@ fn outputs_that_are_no_files_or_lie_in_the_tree_are_refused() {
         .arg(bench.dir.path().join("no/such/live.iso"));
     bench.refused(&mut command, 1, &["output's directory"]);
 }
+
+#[test]
+fn a_standard_error_that_is_full_is_no_reason_to_abort() {
+    let bench = Bench::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    command
+        .args(["build", "/nonexistent", "-o"])
+        .arg(bench.out().join("x.iso"));
+    let status = command.stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}

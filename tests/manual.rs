@@ -66,6 +66,8 @@ fn page() -> String {
             .filter(|w| w.family == family)
             .for_each(|w| page += &entry(w));
     }
+    page += ".SH PARAMETERS OF MODULES\n.TP\n.BI MODULE . PARAMETER = VALUE\n\
+             Handed to that module when the agent loads it, as\n.BR modprobe (8)\ndoes.\n";
     page + ".SH SEE ALSO\n.BR liveroot (1),\n.BR dracut.cmdline (7),\n.BR bootparam (7)\n"
 }
 

@@ -19,6 +19,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 fn run(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).output();
@@ -250,20 +251,27 @@ fn a_candidate_that_is_dropped_leaves_no_trace() {
     }
     let bench = Bench::new(|_| ());
     let stack = bench.examine().unwrap();
-    let image_loop = stack.loop_device.path.clone();
+    let sysfs = Path::new("/sys/block").join(stack.loop_device.path.file_name().unwrap());
+    // Each attachment of a loop device has a number of its own: another test may take the
+    // device as soon as it is free.
+    let attachment = || {
+        let number = fs::read_to_string(sysfs.join("diskseq")).unwrap();
+        sysfs.join("loop").exists().then_some(number)
+    };
+    let ours = attachment();
+    assert!(ours.is_some());
     assert_eq!(stack.found.init, "/sbin/init");
     drop(stack);
-    let backing = Path::new("/sys/block")
-        .join(image_loop.file_name().unwrap())
-        .join("loop");
-    // AUTOCLEAR happens when the superblock goes, which the kernel may do a moment later;
-    // opening the device waits for that.
-    let _ = File::open(&image_loop);
-    assert!(
-        !backing.exists(),
-        "{} is still attached",
-        image_loop.display()
-    );
+    // AUTOCLEAR happens when the superblock goes, which the kernel may do a moment later.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while attachment() == ours {
+        assert!(
+            Instant::now() < deadline,
+            "{} is still attached",
+            sysfs.display()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
     assert_eq!(mount_line(&bench.machine.live()), None);
 }
 

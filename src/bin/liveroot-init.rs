@@ -37,7 +37,9 @@ extern "C" fn main(_count: c_int, _words: *const *const c_char) -> c_int {
         Face::Help => say(HELP, 0),
         Face::Version => say(&format!("liveroot-init {}\n", layout::VERSION), 0),
         Face::Misuse => {
-            eprintln!("liveroot-init: not process 1, nothing to do; see liveroot-init --help");
+            use std::io::Write;
+            let text = "liveroot-init: not process 1, nothing to do; see liveroot-init --help";
+            let _ = writeln!(std::io::stderr(), "{text}");
             2
         }
     }

@@ -54,8 +54,9 @@ impl Failure {
             }
             Failure::MediumNotFound => {
                 "Put the live stick or disc in (another port may help): the start goes on by\n\
-                 itself. If it is in already, it is not the one that this start needs, or it\n\
-                 is damaged: write it again."
+                 itself. If it is in already and is named above with another label, the word\n\
+                 root= is wrong: restart, press e on the menu's entry and correct it. Else it\n\
+                 is not the one that this start needs, or it is damaged: write it again."
             }
             Failure::Medium(_) => "Restart. If this page comes again, write the stick again.",
             Failure::Upper(_) => {

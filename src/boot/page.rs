@@ -15,10 +15,10 @@ use std::time::Duration;
 const WIDTH: usize = 80;
 
 /// Lines that the list of devices may take on a console of 25.
-const DEVICES: usize = 8;
+const DEVICES: usize = 7;
 
 /// Lines that notes may take.
-const NOTES: usize = 3;
+const NOTES: usize = 2;
 
 /// What else people should know, the newest troubles first: drivers that failed, words
 /// that were misspelt.
@@ -58,6 +58,9 @@ pub fn render(
     }
     for note in notes.iter().take(NOTES) {
         page += &cut(&format!(" Note:    {note}"), WIDTH - 1);
+        page.push('\n');
+    }
+    if !notes.is_empty() {
         page.push('\n');
     }
     for line in failure.advice().lines() {
@@ -126,7 +129,11 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 fn cut(line: &str, width: usize) -> String {
-    line.chars().take(width).collect()
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    let kept: String = line.chars().take(width - 3).collect();
+    kept + "..."
 }
 
 /// Writes a page to every console.

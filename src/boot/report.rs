@@ -207,7 +207,11 @@ impl Report {
     /// Leaves the report for the live system.
     pub fn write(&self, machine: &Machine) {
         let dir = machine.run.join("liveroot");
-        let written = serde_json::to_vec_pretty(self)
+        let text = serde_json::to_vec_pretty(self).map(|mut text| {
+            text.push(b'\n');
+            text
+        });
+        let written = text
             .map_err(std::io::Error::from)
             .and_then(|text| std::fs::create_dir_all(&dir).map(|()| text))
             .and_then(|text| std::fs::write(dir.join("report.json"), text));

@@ -77,7 +77,7 @@ pub fn plan(files: &[EspFile], largest: &[(String, Bytes)]) -> Result<Sectors> {
         limit: Sectors(MAX_SECTORS).bytes(),
         parts,
         excess: Bytes(Sectors(sectors).bytes().0 - Sectors(MAX_SECTORS).bytes().0),
-        remedy: "remove from the tree the microcode of CPUs that the medium will not meet (the largest files are named above), use --drivers boot, or a smaller kernel".into(),
+        remedy: "make the largest part smaller: remove from the tree the microcode of CPUs that the medium will not meet, make a foreign initramfs for fewer machines (MODULES=dep, dracut --hostonly), use --drivers boot, or a smaller kernel".into(),
     })
 }
 

@@ -30,7 +30,13 @@ impl Scratch {
             match fs::create_dir(&dir) {
                 Ok(()) => return Ok(Scratch { dir }),
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(Error::system("making a scratch directory", &dir)(e)),
+                Err(e) => {
+                    return Err(Error::input(
+                        parent.display(),
+                        format!("the output's directory cannot be written: {e}"),
+                        "name an output elsewhere with -o",
+                    ));
+                }
             }
         }
         Err(Error::input(

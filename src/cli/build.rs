@@ -71,7 +71,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
         source_date_epoch: std::env::var("SOURCE_DATE_EPOCH").ok(),
     };
     if let Err(errno) = interrupt::notice_interrupts() {
-        eprintln!("liveroot: warning: Ctrl-C will leave files behind: {errno}");
+        super::complain(format_args!(
+            "warning: Ctrl-C will leave files behind: {errno}"
+        ));
     }
     let progress = Progress::on_stderr();
     let result = build(&options, &progress);
@@ -80,15 +82,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(outcome) => match show(&outcome, args.json) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => {
-                eprintln!(
-                    "liveroot: {} is complete, but standard output failed: {e}",
+                super::complain(format_args!(
+                    "{} is complete, but standard output failed: {e}",
                     outcome.output.display()
-                );
+                ));
                 ExitCode::FAILURE
             }
         },
         Err(error) => {
-            eprintln!("liveroot: {error}");
+            super::complain(format_args!("{error}"));
             match (error, interrupt::caught()) {
                 (Error::Interrupted, Some(signal)) => {
                     ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))

@@ -30,6 +30,13 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Says a line on standard error. Nobody is left to be told when that fails, and it is no
+/// reason to abort, as `eprintln!` would.
+pub(crate) fn complain(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "liveroot: {line}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -74,7 +74,7 @@ pub fn reopen_console(dev: &Path) {
 }
 
 /// The nodes of all active consoles (`/sys/class/tty/console/active`), /dev/console when
-/// that cannot be read.
+/// that cannot be read; and the screen, whatever the words say.
 pub fn active(sys: &Path, dev: &Path) -> Vec<PathBuf> {
     let listed = std::fs::read_to_string(sys.join("class/tty/console/active")).unwrap_or_default();
     let mut nodes: Vec<PathBuf> = listed
@@ -83,6 +83,11 @@ pub fn active(sys: &Path, dev: &Path) -> Vec<PathBuf> {
         .collect();
     if nodes.is_empty() {
         nodes.push(dev.join("console"));
+    }
+    // Words that name a serial line only leave the screen out, and a person stands before it.
+    let screen = dev.join("tty0");
+    if screen.exists() && !nodes.contains(&screen) {
+        nodes.push(screen);
     }
     nodes
 }
