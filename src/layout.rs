@@ -55,3 +55,110 @@ pub struct ImageManifest {
 
 /// The schema that this version writes and reads.
 pub const MANIFEST_SCHEMA: u32 = 1;
+
+/// GPT type of a partition that keeps the changes to the root: our own, so that systemd's
+/// automatic mounts (the Discoverable Partitions Specification) leave it alone. Lower case.
+pub const UPPER_TYPE: &str = "a6d1f2c4-5b0e-4c5e-9f3b-2f4c9e6d7a10";
+
+/// GPT type of a partition that is mounted at /home.
+pub const HOME_TYPE: &str = "a6d1f2c4-5b0e-4c5e-9f3b-2f4c9e6d7a11";
+
+/// Directory of ours on a partition that keeps changes. Below it: [`CURRENT`], and what
+/// `liveroot.onchange=fresh` put aside: `session-1`, `session-2` …
+pub const UPPER_DIR: &str = "liveroot";
+
+/// The session in use, below [`UPPER_DIR`]: [`UPPER`], [`WORK`] and [`SESSION_JSON`].
+pub const CURRENT: &str = "current";
+
+/// Prefix of a session that was put aside, below [`UPPER_DIR`]; a number follows.
+pub const PUT_ASIDE: &str = "session-";
+
+/// upperdir of a session.
+pub const UPPER: &str = "upper";
+
+/// workdir of a session.
+pub const WORK: &str = "work";
+
+/// Which image a session was made on, and whether it is open ([`Session`]).
+pub const SESSION_JSON: &str = "session.json";
+
+/// Length of a session's file, bytes: it is overwritten in place, within one sector, so
+/// that a full file system can be marked too and a power cut leaves the old or the new one.
+pub const SESSION_LENGTH: usize = 512;
+
+/// workdir beside the upper directory of dracut's overlays.
+pub const DRACUT_WORK: &str = "ovlwork";
+
+/// Below /run: what this boot leaves for those who come later.
+pub const RUN_DIR: &str = "liveroot";
+
+/// Below [`RUN_DIR`]: what the shutdown program, `status` and `watch` read ([`Left`]).
+pub const LEFT_JSON: &str = "left.json";
+
+/// Below [`RUN_DIR`]: made by whoever wants the disc ejected at the end.
+pub const EJECT: &str = "eject";
+
+/// Below [`RUN_DIR`]: the programs, where the image has none.
+pub const RUN_BIN: &str = "bin";
+
+/// Below /run: the program that ends the machine; systemd-shutdown(8) pivots to it.
+pub const SHUTDOWN: &str = "initramfs/shutdown";
+
+/// What a session's file holds, padded with blanks to [`SESSION_LENGTH`].
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Session {
+    /// Version of this structure, now 1.
+    pub schema: u32,
+    /// The image it was made on; none when that image claimed no id.
+    pub image: Option<ImageId>,
+    /// Label of that image's medium, for people.
+    pub label: String,
+    /// Seconds since 1970 by the wall clock of the boot that made it; may be wrong.
+    pub made: u64,
+    /// Likewise of the boot that used it last.
+    pub used: u64,
+    /// Whether a boot uses it, or ended without closing it.
+    pub open: bool,
+}
+
+/// The schema of [`Session`].
+pub const SESSION_SCHEMA: u32 = 1;
+
+/// What boot leaves in `/run/liveroot/left.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Left {
+    /// Version of this structure, now 1.
+    pub schema: u32,
+    /// The image's id.
+    pub image: Option<ImageId>,
+    /// The medium.
+    pub medium: Option<LeftMount>,
+    /// The file system that takes the writes: a tmpfs or a partition.
+    pub upper: Option<LeftMount>,
+    /// Below the root of [`Left::upper`]: the session's file; none in memory, and none when
+    /// saved changes are only read.
+    pub session: Option<String>,
+    /// The file system at /home, if it is one of its own.
+    pub home: Option<LeftMount>,
+    /// Whether the words ask for the disc at the end.
+    pub eject: bool,
+    /// What the user should know of this boot, one sentence each.
+    pub notices: Vec<String>,
+}
+
+/// The schema of [`Left`].
+pub const LEFT_SCHEMA: u32 = 1;
+
+/// A mounted file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LeftMount {
+    /// Its device, `/dev/sda3`; `tmpfs` for memory.
+    pub device: String,
+    /// Device number of the file system (`st_dev`), `MAJOR:MINOR` as in
+    /// /proc/self/mountinfo. It stays when the mount moves.
+    pub number: String,
+    /// Where boot mounted it, in the live system's tree.
+    pub at: String,
+    /// Its type as in /proc/mounts.
+    pub fs: String,
+}

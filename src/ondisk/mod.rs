@@ -167,3 +167,4 @@ pub mod cpio;
 pub mod elf;
 pub mod kmod;
 pub mod pe;
+pub mod session;
