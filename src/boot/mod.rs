@@ -6,23 +6,27 @@
 #![forbid(unsafe_code)]
 
 pub mod early;
+pub mod end;
 pub mod examine;
 pub mod failure;
 pub mod gather;
 pub mod handoff;
 pub mod hunt;
 pub mod image;
+pub mod leave;
 pub mod loader;
 pub mod machine;
 pub mod medium;
 pub mod page;
 pub mod probe;
+pub mod processes;
 pub mod report;
 pub mod root;
 pub mod unpack;
 pub mod upper;
 
 use crate::layout;
+use crate::plan::init::is_systemd;
 use crate::request::{Request, Upper, decide_request};
 use crate::sys::{clock, console, kmsg, process};
 use failure::Failure;
@@ -146,9 +150,14 @@ fn leave(machine: &Machine, handoff: Handoff, report: &mut Report) -> Result<Han
         now.as_secs(),
         now.subsec_millis() / 10
     );
+    let systemd = is_systemd(&handoff.resolved);
+    leave::leave_behind(machine, systemd, &layout::Left::default(), report);
     report.step("handoff");
     report.write(machine);
     handoff::move_mounts(machine).map_err(Failure::Handoff)?;
+    if !systemd {
+        leave::start_watch(machine);
+    }
     if let Err(e) = process::free_initramfs(&machine.root) {
         log::warn!("{e}");
     }

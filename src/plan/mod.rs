@@ -1,10 +1,13 @@
 //! Facts, events, verdicts, decisions. Pure: time is an input, nothing is opened.
 #![forbid(unsafe_code)]
 
+pub mod end;
 pub mod face;
 pub mod init;
 pub mod medium;
 pub mod modules;
+pub mod mounts;
+pub mod process;
 pub mod root;
 pub mod search;
 pub mod story;

@@ -2,9 +2,11 @@
 #![allow(unsafe_code)]
 
 pub mod block;
+pub mod bounded;
 pub mod clock;
 pub mod compat;
 pub mod console;
+pub mod devmapper;
 pub mod interrupt;
 pub mod kmsg;
 pub mod loopdev;
