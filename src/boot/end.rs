@@ -236,7 +236,7 @@ pub fn take_apart(machine: &Machine, left: &Left, stalled: &mut dyn FnMut()) -> 
         drop(upper);
     }
     sync(machine);
-    for device in decide_flushes(&before, left.upper.as_ref()) {
+    for device in decide_flushes(&before, &kept, left.upper.as_ref()) {
         let done = once(&mut || flush(Path::new(&device)));
         ended.note("flushing", &device, done);
     }

@@ -104,10 +104,10 @@ pub fn find_left<'a>(mounts: &'a [Mount], left: &LeftMount) -> Option<&'a Mount>
 
 /// The devices that are told to write out what they hold: all that a file system took
 /// writes for.
-pub fn decide_flushes(mounts: &[Mount], left: Option<&LeftMount>) -> Vec<String> {
+pub fn decide_flushes(mounts: &[Mount], kept: &Kept<'_>, left: Option<&LeftMount>) -> Vec<String> {
     let mut devices: Vec<String> = mounts
         .iter()
-        .filter(|m| !m.read_only)
+        .filter(|m| !m.read_only && m.at.starts_with(kept.root))
         .map(|m| m.source.as_str())
         // systemd may have made it read-only before us.
         .chain(left.map(|l| l.device.as_str()))
@@ -247,13 +247,13 @@ mod tests {
     #[test]
     fn what_took_writes_is_flushed() {
         let mounts = parse_mounts(PIVOTED.as_bytes());
-        assert_eq!(decide_flushes(&mounts, None), ["/dev/sda3"]);
+        assert_eq!(decide_flushes(&mounts, &kept(), None), ["/dev/sda3"]);
         let left = LeftMount {
             device: "/dev/sdb1".into(),
             ..LeftMount::default()
         };
         assert_eq!(
-            decide_flushes(&mounts, Some(&left)),
+            decide_flushes(&mounts, &kept(), Some(&left)),
             ["/dev/sda3", "/dev/sdb1"]
         );
     }

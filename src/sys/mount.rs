@@ -192,8 +192,13 @@ pub fn unmount(target: &Path, lazy: bool) -> Result<(), Error> {
 }
 
 /// A second mount of what is mounted at `at`, without a place: it holds the file system when
-/// the first one goes. Dropped, it is unmounted.
+/// the first one goes. Dropped, it is unmounted. The mount refuses no writes, whatever the
+/// file system does (before Linux 5.12 that can only be said of the first one).
 pub fn hold(at: &Path) -> Result<OwnedFd, Error> {
+    let none: Option<&str> = None;
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
+    nix::mount::mount(none, at, none, flags, none)
+        .map_err(|e| Error::new("holding", at.display(), e as i32))?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     open_tree(rustix::fs::CWD, at, flags)
         .map_err(|e| Error::new("holding", at.display(), e.raw_os_error()))
