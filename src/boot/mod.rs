@@ -22,8 +22,11 @@ pub mod probe;
 pub mod processes;
 pub mod report;
 pub mod root;
+pub mod sessions;
+pub mod status;
 pub mod unpack;
 pub mod upper;
+pub mod watch;
 
 use crate::layout;
 use crate::plan::init::is_systemd;

@@ -3,6 +3,7 @@
 
 pub mod end;
 pub mod face;
+pub mod fill;
 pub mod init;
 pub mod medium;
 pub mod modules;

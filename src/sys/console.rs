@@ -135,3 +135,15 @@ fn write_one(node: &Path, text: &[u8]) -> Option<()> {
     }
     Some(())
 }
+
+/// Writes `text` to a terminal in one go, as far as it takes it now: for those who are in the
+/// middle of something else.
+pub fn write_in_passing(node: &Path, text: &str) {
+    let tty = File::options()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(node);
+    if let Ok(mut tty) = tty {
+        let _ = tty.write(text.as_bytes());
+    }
+}
