@@ -217,3 +217,131 @@ pub fn sessions_dir(machine: &Machine, left: &Left) -> Option<PathBuf> {
     let upper = left.upper.as_ref().filter(|u| !is_memory(u))?;
     Some(place(machine, upper).join(UPPER_DIR))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sessions::sessions;
+    use super::*;
+    use crate::layout::{LEFT_SCHEMA, SESSION_SCHEMA};
+    use crate::ondisk::session::session_bytes;
+
+    fn session(label: &str, open: bool) -> Session {
+        Session {
+            schema: SESSION_SCHEMA,
+            image: Some(ImageId::from_digest(&[7; 32])),
+            label: label.into(),
+            made: 1_795_517_865,
+            used: 1_795_517_865,
+            open,
+        }
+    }
+
+    /// A live system whose changes go to a "disk" that is a directory.
+    fn machine(dir: &std::path::Path, device: &str) -> Machine {
+        let machine = Machine::below(dir.into());
+        let kept = device.starts_with('/');
+        let left = Left {
+            schema: LEFT_SCHEMA,
+            image: Some(ImageId::from_digest(&[7; 32])),
+            medium: Some(LeftMount {
+                device: "/dev/sda1".into(),
+                number: "8:1".into(),
+                ..LeftMount::default()
+            }),
+            upper: Some(LeftMount {
+                device: device.into(),
+                number: "8:3".into(),
+                at: "/run/initramfs/overlay".into(),
+                fs: "ext4".into(),
+            }),
+            session: kept.then(|| "liveroot/current/session.json".into()),
+            notices: vec!["The last session did not end cleanly.".into()],
+            ..Left::default()
+        };
+        let ours = machine.run.join(RUN_DIR);
+        std::fs::create_dir_all(&ours).unwrap();
+        std::fs::write(ours.join(LEFT_JSON), serde_json::to_vec(&left).unwrap()).unwrap();
+        let report = r#"{"schema":1,"medium":{"label":"LIVE","fs":"iso9660"}}"#;
+        std::fs::write(ours.join("report.json"), report).unwrap();
+        for (name, session) in [
+            ("current", session("LIVE", true)),
+            ("session-1", session("OLD", false)),
+        ] {
+            let at = machine.overlay().join(UPPER_DIR).join(name);
+            std::fs::create_dir_all(at.join("upper/etc")).unwrap();
+            std::fs::write(at.join("upper/etc/file"), vec![1; 9000]).unwrap();
+            std::fs::write(at.join("session.json"), session_bytes(&session)).unwrap();
+        }
+        machine
+    }
+
+    #[test]
+    fn status_tells_medium_image_changes_session_and_notices() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = machine(dir.path(), "/dev/sda3");
+        let text = status(&machine, false).unwrap();
+        for line in [
+            "medium    /dev/sda1 (LIVE), not there any more\n",
+            "image     07070707\n",
+            "changes   are kept on /dev/sda3 (ext4), in liveroot/current\n",
+            "session   made on this image (LIVE) 2026-11-24 10:57 UTC, ",
+            "notice    The last session did not end cleanly.\n",
+            " % used)\n",
+        ] {
+            assert!(text.contains(line), "{line:?} in\n{text}");
+        }
+        std::fs::create_dir_all(machine.sys.join("dev/block/8:1")).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&status(&machine, true).unwrap()).unwrap();
+        assert_eq!(json["medium"]["present"], true);
+        assert_eq!(json["changes"]["kept"], true);
+        assert!(json["changes"]["size"].as_u64().unwrap() > 0);
+        assert_eq!(json["session"]["open"], true);
+    }
+
+    #[test]
+    fn sessions_are_listed_with_their_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = machine(dir.path(), "/dev/sda3");
+        std::fs::write(
+            machine.overlay().join("liveroot/session-1/session.json"),
+            "x",
+        )
+        .unwrap();
+        let text = sessions(&machine, false).unwrap();
+        assert!(text.starts_with("* current "), "{text}");
+        assert!(
+            text.contains("\n  session-1 ") && text.contains("session.json: "),
+            "{text}"
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&sessions(&machine, true).unwrap()).unwrap();
+        assert_eq!(json["sessions"][0]["in_use"], true);
+        assert!(json["sessions"][0]["size"].as_u64().unwrap() >= 9000);
+        assert_eq!(json["sessions"][1]["session"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn changes_in_memory_are_said_to_be_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = machine(dir.path(), "tmpfs");
+        let text = status(&machine, false).unwrap();
+        assert!(
+            text.contains("changes   are kept in memory and gone at the end\n"),
+            "{text}"
+        );
+        assert!(
+            sessions(&machine, false)
+                .unwrap()
+                .starts_with("no saved changes")
+        );
+    }
+
+    #[test]
+    fn elsewhere_it_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = Machine::below(dir.path().into());
+        assert_eq!(status(&machine, false), Err(NOT_OURS.to_owned()));
+        assert_eq!(sessions(&machine, true), Err(NOT_OURS.to_owned()));
+    }
+}
