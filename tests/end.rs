@@ -7,7 +7,7 @@
 // Helpers of a test may panic as the test itself does.
 #![allow(clippy::unwrap_used)]
 
-use liveroot::boot::end::{Ended, take_apart};
+use liveroot::boot::apart::{Ended, take_apart};
 use liveroot::boot::machine::Machine;
 use liveroot::layout::{LEFT_SCHEMA, Left, LeftMount, SESSION_SCHEMA, Session};
 use liveroot::ondisk::session::{parse_session, session_bytes};
