@@ -37,6 +37,7 @@ pub fn run(words: &[String]) -> i32 {
         complain("this system was not booted through liveroot; nothing done");
         return 1;
     }
+    process::ignore_signals();
     let mut writing = Writing::new(&machine);
     // Only the child logs: it closes what was open before, and the log opens once.
     let done = bounded(ALL, None, &mut || writing.moves(), &mut || {

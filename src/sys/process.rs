@@ -220,6 +220,16 @@ pub fn wait_until(deadline: std::time::Duration, now: impl Fn() -> std::time::Du
     }
 }
 
+/// Goes on whatever happens: to the terminal, whose session may end with the shell that
+/// called us, or by a signal to everybody. Only SIGKILL and SIGSTOP are left.
+pub fn ignore_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    for each in Signal::iterator().filter(|s| *s != Signal::SIGCHLD) {
+        // SAFETY: no handler runs. SIGKILL and SIGSTOP are refused.
+        let _ = unsafe { signal(each, SigHandler::SigIgn) };
+    }
+}
+
 /// Waits for SIGTERM or SIGINT; false when `limit` passed before. They are blocked from then
 /// on, so that none is lost between two calls.
 pub fn wait_for_end(limit: std::time::Duration) -> bool {
