@@ -295,8 +295,11 @@ fn what_is_mounted_twice_in_deep_places_or_from_a_file_of_the_live_system_goes_t
     // A loop device on a file of the live system holds the overlay without being mounted.
     let inner = stack.in_root("inner.img");
     File::create(&inner).unwrap().set_len(1 << 20).unwrap();
-    run("losetup", &["-f", text(&inner)]);
+    let device = run("losetup", &["-f", "--show", text(&inner)]);
     let ended = stack.end();
+    if !ended.troubles.is_empty() {
+        let _ = Command::new("losetup").args(["-d", device.trim()]).status();
+    }
     assert_eq!(ended.troubles, Vec::<String>::new());
     assert_eq!(stack.left_over(), Vec::<String>::new());
     assert!(!stack.session().open);
