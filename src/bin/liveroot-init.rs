@@ -27,16 +27,21 @@ an image. The kernel words it reads: liveroot.cmdline(7).
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, _words: *const *const c_char) -> c_int {
-    let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let arguments: Vec<std::ffi::OsString> = arguments.collect();
     let texts: Vec<String> = arguments
         .iter()
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
-    match decide_face(sys::process::is_first(), &texts) {
+    let first = sys::process::is_first();
+    let (face, rest) = decide_face(first, &program.to_string_lossy(), &texts);
+    match face {
         Face::Init => boot::run_as_init(&arguments),
+        Face::Shutdown => boot::end::run(rest),
         Face::Help => say(HELP, 0),
         Face::Version => say(&format!("liveroot-init {}\n", layout::VERSION), 0),
-        Face::Misuse => {
+        Face::Misuse | Face::Watch | Face::Command => {
             use std::io::Write;
             let text = "liveroot-init: not process 1, nothing to do; see liveroot-init --help";
             let _ = writeln!(std::io::stderr(), "{text}");

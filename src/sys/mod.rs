@@ -3,9 +3,11 @@
 
 pub mod block;
 pub mod borrow;
+pub mod bounded;
 pub mod clock;
 pub mod compat;
 pub mod console;
+pub mod devmapper;
 pub mod interrupt;
 pub mod kmsg;
 pub mod loopdev;
