@@ -65,7 +65,9 @@ impl Hunt<'_> {
     /// give reason to. `medium` is the device that the image was found on.
     pub fn find_upper(&mut self, medium: &str, own: Option<&ImageId>) -> Found {
         let place = &self.request.upper.place;
-        if *place == Place::Memory {
+        let required = self.request.upper.required;
+        // Without a word, only images of ours keep their changes.
+        if *place == Place::Memory || (*place == Place::Ours && own.is_none() && !required) {
             return Found::Nothing;
         }
         let Some(medium) = self.device(medium) else {
@@ -103,11 +105,11 @@ impl Hunt<'_> {
                 Decision::Wait(until) => awaited.map_or(until, |end| until.min(end)),
                 Decision::Refused(why) => return Found::Missing { why, asked: false },
                 Decision::Missing | Decision::Compare(_) => {
-                    if *place == Place::Ours && !self.request.upper.required {
+                    if *place == Place::Ours && !required {
                         return Found::Nothing;
                     }
-                    let why = format!("{place}: no such device was found");
-                    if self.request.upper.required {
+                    let why = not_found(place);
+                    if required {
                         if !page_shown {
                             self.show_required(&why);
                             page_shown = true;
@@ -125,7 +127,7 @@ impl Hunt<'_> {
                 }
             };
             if self.wait(until) && question.is_some() {
-                let why = format!("{place}: no such device was found");
+                let why = not_found(place);
                 return Found::Missing { why, asked: true };
             }
         }
@@ -209,6 +211,13 @@ impl Hunt<'_> {
             self.machine,
             &page::render(&failure, self.request, &notes, None),
         );
+    }
+}
+
+fn not_found(place: &Place) -> String {
+    match place {
+        Place::Ours => "no partition for saved changes was found".to_owned(),
+        place => format!("{place}: no such device was found"),
     }
 }
 
