@@ -8,7 +8,7 @@ use crate::ondisk::FsFacts;
 use crate::plan::medium::Device;
 use crate::plan::search::Action;
 use crate::plan::upper::{
-    Decision, Times, decide_among, decide_home, decide_upper, describe_others,
+    Decision, QUESTION, Times, decide_among, decide_home, decide_upper, describe_others,
 };
 use crate::request::Place;
 use crate::sys::clock;
@@ -54,9 +54,6 @@ impl Found {
     }
 }
 
-/// Seconds of the question whether to start without saved changes.
-const QUESTION: Duration = Duration::from_secs(10);
-
 /// At most so long between two looks at the clock.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -83,6 +80,7 @@ impl Hunt<'_> {
                 now,
                 began,
                 coming_up: awaited.is_some(),
+                may_ask: self.request.upper.may_ask && !required,
             };
             let mut decision = decide_upper(place, &medium, &self.search.candidates(), times);
             if let Decision::Compare(names) = &decision {
@@ -231,7 +229,7 @@ struct Question {
 
 impl Question {
     fn show_left(&mut self, hunt: &Hunt<'_>, now: Duration) {
-        let left = self.end.saturating_sub(now);
+        let left = self.end.saturating_sub(now).min(QUESTION);
         let seconds = left.as_secs() + u64::from(left.subsec_millis() > 0);
         if seconds != self.shown {
             self.shown = seconds;
