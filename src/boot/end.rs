@@ -9,8 +9,8 @@ use super::machine::Machine;
 use crate::layout::{EJECT, LEFT_JSON, Left, LeftMount, RUN_DIR};
 use crate::ondisk::session::{parse_session, session_bytes};
 use crate::plan::end::{
-    Kept, Verb, decide_flushes, decide_read_only, decide_swaps, decide_unmounts, decide_verb,
-    find_left, is_in_use, unwritten,
+    Kept, Verb, decide_flushes, decide_moves, decide_read_only, decide_swaps, decide_unmounts,
+    decide_verb, find_left, is_in_use, is_trouble, unwritten,
 };
 use crate::plan::mounts::{Mount, parse_mounts};
 use crate::plan::process::Round;
@@ -223,10 +223,14 @@ pub fn take_apart(machine: &Machine, left: &Left, stalled: &mut dyn FnMut()) -> 
     if !decide_unmounts(&gather_mounts(machine), &kept).is_empty() {
         stalled();
     }
-    for (place, e) in unmount_all(machine, &mut hung) {
-        ended.note("unmounting", place.display(), Err(e));
+    let refused = unmount_all(machine, &mut hung);
+    let rest = gather_mounts(machine);
+    for (place, e) in refused {
+        if is_trouble(&rest, &kept, &place) {
+            ended.note("unmounting", place.display(), Err(e));
+        }
     }
-    for mount in decide_read_only(&gather_mounts(machine), &kept) {
+    for mount in decide_read_only(&rest, &kept) {
         let done = once(&mut || mount::set_access(rustix::fs::CWD, &mount.at, Access::ReadOnly));
         ended.note("making read-only", mount.at.display(), done);
     }
@@ -255,9 +259,34 @@ fn gather_mounts(machine: &Machine) -> Vec<Mount> {
     parse_mounts(&std::fs::read(machine.proc.join("thread-self/mountinfo")).unwrap_or_default())
 }
 
-/// Passes until nothing moves; what is left, with the reason. `hung` are places that are not
-/// touched again.
+/// Until nothing more can be unmounted; what is left, with the reason. `hung` are places
+/// that are not touched again.
 fn unmount_all(machine: &Machine, hung: &mut Vec<PathBuf>) -> Vec<(PathBuf, i32)> {
+    loop {
+        let refused = unmount_in_passes(machine, hung);
+        if refused.is_empty() || !move_away(machine, hung) {
+            return refused;
+        }
+    }
+}
+
+/// Moves what lies in a mount that stays for its sake to a place below /run; true when
+/// something moved.
+fn move_away(machine: &Machine, hung: &[PathBuf]) -> bool {
+    let mut moved = false;
+    let mounts = gather_mounts(machine);
+    for (n, place) in decide_moves(&mounts, &kept(machine)).iter().enumerate() {
+        let to = machine
+            .run
+            .join(RUN_DIR)
+            .join(format!("busy/{}.{n}", mounts.len()));
+        let possible = !hung.contains(place) && std::fs::create_dir_all(&to).is_ok();
+        moved |= possible && once(&mut || mount::move_to(place, &to).map_err(|e| e.errno)).is_ok();
+    }
+    moved
+}
+
+fn unmount_in_passes(machine: &Machine, hung: &mut Vec<PathBuf>) -> Vec<(PathBuf, i32)> {
     let mut refused;
     loop {
         refused = Vec::new();

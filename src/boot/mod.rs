@@ -31,8 +31,11 @@ pub mod report;
 pub mod root;
 pub mod saved;
 pub mod session;
+pub mod sessions;
+pub mod status;
 pub mod unpack;
 pub mod upper;
+pub mod watch;
 
 use crate::layout;
 use crate::plan::init::is_systemd;

@@ -61,6 +61,25 @@ pub fn decide_unmounts(mounts: &[Mount], kept: &Kept<'_>) -> Vec<PathBuf> {
     places.into_iter().map(Path::to_path_buf).collect()
 }
 
+/// What is moved away when nothing can be unmounted any more: mounts that lie in another one
+/// and keep it, while it may keep them. The medium lies in the live system's root, its
+/// image's loop device keeps the medium, and the root keeps the loop device.
+pub fn decide_moves(mounts: &[Mount], kept: &Kept<'_>) -> Vec<PathBuf> {
+    let places = decide_unmounts(mounts, kept);
+    let around = |at: &Path| {
+        places
+            .iter()
+            .filter(|p| at != p.as_path() && at.starts_with(p))
+            .count()
+    };
+    // What lies deeper moves along.
+    places
+        .iter()
+        .filter(|at| around(at) == 1)
+        .cloned()
+        .collect()
+}
+
 /// What could not be unmounted and is made read-only instead, in this order: overlays
 /// first, for they write to the others.
 pub fn decide_read_only<'a>(mounts: &'a [Mount], kept: &Kept<'_>) -> Vec<&'a Mount> {
@@ -89,6 +108,14 @@ pub fn is_in_use(mounts: &[Mount], kept: &Kept<'_>) -> bool {
     mounts
         .iter()
         .any(|m| m.fs == OVERLAY && !m.read_only && m.at.starts_with(kept.root))
+}
+
+/// Whether it matters that a place could not be unmounted. Where our root is the live
+/// system's, its image and medium stay with it, and lose nothing.
+pub fn is_trouble(mounts: &[Mount], kept: &Kept<'_>, place: &Path) -> bool {
+    let at = |place: &Path| mounts.iter().rfind(|m| m.at == place);
+    let stays = at(kept.root).is_some_and(|root| root.fs == OVERLAY);
+    !(stays && at(place).is_some_and(|m| m.read_only))
 }
 
 /// Where the file system that boot left is mounted now; all of it rather than a part.
@@ -187,6 +214,14 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_in_another_mount_is_moved_out_of_it_with_what_lies_in_it() {
+        let table = format!("{PIVOTED}12 9 0:7 / /oldroot/proc/sys/fs rw - binfmt x rw\n");
+        let moves = decide_moves(&parse_mounts(table.as_bytes()), &kept());
+        let moves: Vec<&str> = moves.iter().filter_map(|p| p.to_str()).collect();
+        assert_eq!(moves, ["/oldroot/run/initramfs/overlay", "/oldroot/proc"]);
+    }
+
+    #[test]
     fn nothing_outside_of_the_root_is_touched() {
         let below = Kept {
             root: Path::new("/oldroot"),
@@ -225,6 +260,18 @@ mod tests {
         assert!(!is_in_use(&gone, &kept()));
         let refusing = PIVOTED.replace("rw,upperdir", "ro,upperdir");
         assert!(!is_in_use(&parse_mounts(refusing.as_bytes()), &kept()));
+    }
+
+    #[test]
+    fn a_medium_that_stays_with_the_live_systems_root_is_no_trouble() {
+        let matters = |root: &str, place: &str| {
+            let root = Path::new(root);
+            let kept = Kept { root, ..kept() };
+            is_trouble(&parse_mounts(PIVOTED.as_bytes()), &kept, Path::new(place))
+        };
+        assert!(!matters("/oldroot", "/live"));
+        assert!(matters("/oldroot", "/overlay"));
+        assert!(matters("/", "/live"));
     }
 
     #[test]

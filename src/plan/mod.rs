@@ -5,6 +5,7 @@ pub mod announced;
 pub mod check;
 pub mod end;
 pub mod face;
+pub mod fill;
 pub mod init;
 pub mod medium;
 pub mod modules;

@@ -31,6 +31,29 @@ pub fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
+/// A terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// `/dev/pts/N`.
+    Pts(u32),
+    /// Any other, by its device number, major and minor.
+    Device(u32, u32),
+}
+
+/// From [`Stat::tty`]; none for none. The layout is that of `new_encode_dev()`
+/// (`include/linux/kdev_t.h`).
+pub fn terminal(tty: u32) -> Option<Terminal> {
+    /// `include/uapi/linux/major.h`, UNIX98_PTY_SLAVE_MAJOR: all of them, since the minor
+    /// has 20 bits.
+    const PTS: u32 = 136;
+    let (major, minor) = ((tty >> 8) & 0xfff, (tty & 0xff) | ((tty >> 12) & 0xf_ff00));
+    match (tty, major) {
+        (0, _) => None,
+        (_, PTS) => Some(Terminal::Pts(minor)),
+        _ => Some(Terminal::Device(major, minor)),
+    }
+}
+
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -109,6 +132,15 @@ mod tests {
         assert!(parse_stat("3 (x) Z 1 3 3 0 -1 4228100 0").unwrap().zombie);
         assert_eq!(parse_stat("42 (cut"), None);
         assert_eq!(parse_stat("42 (cut) S 1 2"), None);
+    }
+
+    #[test]
+    fn a_terminal_is_found_by_its_number() {
+        assert_eq!(terminal(0), None);
+        assert_eq!(terminal(34816), Some(Terminal::Pts(0)));
+        assert_eq!(terminal(0x10_8803), Some(Terminal::Pts(259)));
+        assert_eq!(terminal(0x401), Some(Terminal::Device(4, 1)));
+        assert_eq!(terminal(0x440), Some(Terminal::Device(4, 64)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod compat;
 pub mod console;
 pub mod devmapper;
 pub mod interrupt;
+pub mod keys;
 pub mod kmsg;
 pub mod loopdev;
 pub mod module;

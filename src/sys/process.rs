@@ -220,6 +220,22 @@ pub fn wait_until(deadline: std::time::Duration, now: impl Fn() -> std::time::Du
     }
 }
 
+/// Waits for SIGTERM or SIGINT; false when `limit` passed before. They are blocked from then
+/// on, so that none is lost between two calls.
+pub fn wait_for_end(limit: std::time::Duration) -> bool {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut ends = SigSet::empty();
+    ends.add(Signal::SIGTERM);
+    ends.add(Signal::SIGINT);
+    let _ = ends.thread_block();
+    let limit = libc::timespec {
+        tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    // SAFETY: a valid signal set, no information wanted, a valid timeout.
+    unsafe { libc::sigtimedwait(ends.as_ref(), std::ptr::null_mut(), &limit) > 0 }
+}
+
 /// Sets the nice value of the calling thread (setpriority(2) takes a thread id on Linux).
 /// Refused, the thread goes on as it was.
 pub fn set_thread_nice(nice: i32) {
