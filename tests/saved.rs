@@ -199,7 +199,25 @@ fn directories_are_made_once_and_found_again() {
         return;
     }
     let mut bench = Bench::ext4();
+    let flags = rustix::fs::XattrFlags::empty();
+    let root_t = b"system_u:object_r:root_t:s0";
+    rustix::fs::setxattr(
+        bench.machine.rootfsbase(),
+        "security.selinux",
+        root_t,
+        flags,
+    )
+    .unwrap();
     let first = bench.open("", true).unwrap();
+    for made in [
+        "liveroot",
+        "liveroot/current/upper",
+        "liveroot/current/work",
+    ] {
+        let mut label = [0u8; 64];
+        let n = rustix::fs::getxattr(bench.at(made), "security.selinux", &mut label).unwrap();
+        assert_eq!(&label[..n], root_t, "{made}");
+    }
     assert_eq!(first.upper, bench.at("liveroot/current/upper"));
     assert_eq!(first.session.as_deref(), Some(SESSION));
     let mode = |path: &str| fs::metadata(bench.at(path)).unwrap().mode() & 0o7777;
@@ -426,6 +444,23 @@ fn a_file_system_with_errors_is_not_written_to() {
         "{why}"
     );
     assert_eq!(bench.digest(), before);
+}
+
+#[test]
+fn a_partition_that_has_vanished_is_an_error_and_leaves_nothing_mounted() {
+    if !possible() {
+        return;
+    }
+    let mut bench = Bench::ext4();
+    let device = std::mem::replace(&mut bench.device, "/dev/gone3".into());
+    let why = bench.open("", true).unwrap_err();
+    bench.device = device;
+    assert!(
+        why.contains("/dev/gone3") && why.contains("No such"),
+        "{why}"
+    );
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    assert!(!mounts.contains(text(&bench.machine.saved())));
 }
 
 /// A program in the image that behaves as a check does.
