@@ -249,6 +249,20 @@ fn another_images_changes_are_put_aside_or_kept() {
     bench.own.image = Some(id(4));
     bench.open("liveroot.onchange=fresh", true).unwrap();
     assert!(bench.at("liveroot/session-2/upper/second").exists());
+    bench.close();
+    // Back to the first image: its own changes come back.
+    bench.own.image = Some(id(1));
+    bench.open("liveroot.onchange=fresh", true).unwrap();
+    assert!(bench.at("liveroot/current/upper/kept").exists());
+    assert!(!bench.at("liveroot/session-1").exists());
+    assert!(bench.at("liveroot/session-3").exists());
+    assert!(
+        bench
+            .report
+            .notices
+            .iter()
+            .any(|n| n.contains("taken up again"))
+    );
 }
 
 #[test]
