@@ -6,23 +6,32 @@
 #![forbid(unsafe_code)]
 
 pub mod apart;
+pub mod ask;
+pub mod borrow;
+pub mod check;
+pub mod dirs;
 pub mod early;
 pub mod end;
 pub mod examine;
 pub mod failure;
 pub mod gather;
 pub mod handoff;
+pub mod home;
 pub mod hunt;
 pub mod image;
 pub mod leave;
+pub mod left;
 pub mod loader;
 pub mod machine;
 pub mod medium;
+pub mod memory;
 pub mod page;
 pub mod probe;
 pub mod processes;
 pub mod report;
 pub mod root;
+pub mod saved;
+pub mod session;
 pub mod sessions;
 pub mod status;
 pub mod unpack;
@@ -31,7 +40,7 @@ pub mod watch;
 
 use crate::layout;
 use crate::plan::init::is_systemd;
-use crate::request::{Request, Upper, decide_request};
+use crate::request::{Place, Request, decide_request};
 use crate::sys::{clock, console, kmsg, process};
 use failure::Failure;
 use handoff::Handoff;
@@ -73,7 +82,7 @@ fn boot_in_child(machine: &Machine, early: Vec<crate::sys::Error>, mut pipe: Fil
     let parameters = gather::parameters(&words);
     let loader = Loader::start(machine, parameters, request.blacklist.clone(), &mut report);
     let told = tell(machine, &request, &loader, &mut report)
-        .and_then(|handoff| leave(machine, handoff, &mut report));
+        .and_then(|told| leave(machine, told, &mut report));
     drop(rate_limit);
     match told {
         Ok(handoff) => {
@@ -85,7 +94,7 @@ fn boot_in_child(machine: &Machine, early: Vec<crate::sys::Error>, mut pipe: Fil
         Err(failure) => {
             log::error!("{}: {failure}", failure.id());
             report.write(machine);
-            hunt::serve_people(machine, &loader);
+            hunt::listen::serve_people(machine, &loader);
             let notes = page::notes(&report, &loader.troubles());
             page::show(machine, &page::render(&failure, &request, &notes, None));
             page::wait_without_hope(&request)
@@ -103,9 +112,15 @@ fn end_on_page(machine: &Machine, failure: &Failure) {
     let request = decide_request(&gather::words(machine));
     let mut report = Report::new(&request);
     let loader = Loader::start(machine, Vec::new(), request.blacklist.clone(), &mut report);
-    hunt::serve_people(machine, &loader);
+    hunt::listen::serve_people(machine, &loader);
     page::show(machine, &page::render(failure, &request, &[], None));
     page::wait_without_hope(&request)
+}
+
+/// What a told story leaves to do.
+struct Told {
+    handoff: Handoff,
+    left: layout::Left,
 }
 
 /// The boot on one screen.
@@ -114,7 +129,7 @@ fn tell(
     request: &Request,
     loader: &Loader,
     report: &mut Report,
-) -> Result<Handoff, Failure> {
+) -> Result<Told, Failure> {
     if let Some(why) = &request.refusal {
         return Err(Failure::Words(why.clone()));
     }
@@ -128,25 +143,40 @@ fn tell(
     request.notices.iter().for_each(|n| report.warn(n.clone()));
     report.step("words");
 
-    let found = medium::find(machine, request, wanted, loader, report)?;
+    let (mut hunt, medium) = medium::find(machine, request, wanted, loader, report)?;
     report.step("medium");
 
-    let image = image::attach(machine, found, report)?;
+    let own = medium.own(request, report);
+    let found = hunt.find_upper(&medium.name, own.image.as_ref());
+    let home = hunt.find_home(&medium.name, found.device());
+    report.take_others(hunt.others(found.device().map(|d| &*d.name)));
+    loader.stop();
+    report.step("search");
+
+    let image = image::attach(machine, medium.stack, report)?;
     report.step("image");
 
-    let Upper::Tmpfs(size) = &request.upper;
-    let upper = upper::mount_tmpfs(machine, size, report)?;
+    let upper = upper::prepare(machine, request, loader, found, &own, report)?;
     report.step("upper");
 
-    root::mount(machine, loader, &upper, report)?;
+    root::mount(machine, loader, &upper.dirs, report)?;
     report.step("root");
 
+    if let Some(keeper) = home.filter(|_| request.upper.place != Place::Memory) {
+        home::mount(machine, loader, &keeper, request.upper.readonly, report);
+        report.step("home");
+    }
+
     report.modules = loader.records();
-    Ok(image.handoff)
+    Ok(Told {
+        handoff: image.handoff,
+        left: left::gather(machine, request, own.image, upper.session, report),
+    })
 }
 
 /// The report is left behind, the mounts go into the new root, the initramfs is freed.
-fn leave(machine: &Machine, handoff: Handoff, report: &mut Report) -> Result<Handoff, Failure> {
+fn leave(machine: &Machine, told: Told, report: &mut Report) -> Result<Handoff, Failure> {
+    let Told { handoff, left } = told;
     let now = clock::since_boot();
     log::info!(
         "starting {} {}.{:02} s after the kernel",
@@ -155,9 +185,10 @@ fn leave(machine: &Machine, handoff: Handoff, report: &mut Report) -> Result<Han
         now.subsec_millis() / 10
     );
     let systemd = is_systemd(&handoff.resolved);
-    leave::leave_behind(machine, systemd, &layout::Left::default(), report);
+    leave::leave_behind(machine, systemd, &left, report);
     report.step("handoff");
     report.write(machine);
+    page::show_notices(machine, &report.notices);
     handoff::move_mounts(machine).map_err(Failure::Handoff)?;
     if !systemd {
         leave::start_watch(machine);

@@ -1,6 +1,8 @@
 //! Facts, events, verdicts, decisions. Pure: time is an input, nothing is opened.
 #![forbid(unsafe_code)]
 
+pub mod announced;
+pub mod check;
 pub mod end;
 pub mod face;
 pub mod fill;
@@ -11,4 +13,7 @@ pub mod mounts;
 pub mod process;
 pub mod root;
 pub mod search;
+pub mod session;
+pub mod spot;
 pub mod story;
+pub mod upper;

@@ -108,6 +108,9 @@ pub fn exec(program: &OsStr, arguments: &[&OsStr]) -> Error {
     }
 }
 
+/// Of what nobody waits for.
+const NICE: libc::c_int = 10;
+
 /// Starts a program below `root` that is nobody's child for long: without a terminal,
 /// without descriptors, with at most `memory` bytes of address space. `root` becomes its `/`.
 pub fn start_detached(root: &Path, program: &str, word: &str, memory: u64) -> Result<(), Error> {
@@ -137,6 +140,8 @@ pub fn start_detached(root: &Path, program: &str, word: &str, memory: u64) -> Re
                 libc::dup2(null.as_raw_fd(), fd);
             }
             if libc::fchdir(root.as_raw_fd()) == 0 && libc::chroot(c".".as_ptr()) == 0 {
+                // The init that is starting goes first.
+                libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
                 libc::setrlimit(libc::RLIMIT_AS, &limit);
                 libc::execv(path.as_ptr(), words.as_ptr());
             }

@@ -1,4 +1,8 @@
 //! The hunt for the medium: threads tell what they saw, [`Search`] decides, this acts.
+//! What it knows of devices serves the search for the upper after it ([`upper`]).
+
+pub mod listen;
+pub mod upper;
 
 use super::examine::{self, Sought, Stack};
 use super::failure::Failure;
@@ -9,12 +13,15 @@ use super::medium::describe;
 use super::page;
 use super::probe::{self, probe_device};
 use super::report::Report;
-use crate::plan::medium::Probe;
+use crate::layout::{HOME_TYPE, UPPER_TYPE};
+use crate::plan::announced::Announced;
+use crate::plan::medium::{Facts, Probe};
 use crate::plan::modules::Rank;
 use crate::plan::search::{Action, Event, Look, Search};
-use crate::request::{DeviceSpec, Request};
-use crate::sys::uevent::{Received, Uevent, UeventSocket};
+use crate::request::{DeviceSpec, Place, Request};
+use crate::sys::uevent::{Uevent, UeventSocket};
 use crate::sys::{block, clock, power, process};
+use listen::{listen, watch_readers};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -26,25 +33,28 @@ const USB_STORAGE: &str = "usb:v0000p0000d0000dc00dsc00dp00ic08isc06ip50in00";
 const DRIVERS: Duration = Duration::from_secs(15);
 
 /// What threads tell the one that owns the search; the number is the candidate's order.
+#[derive(Debug)]
 enum Message {
     Uevent(Uevent),
     EventsLost,
     Probed(String, usize, Probe),
     Looked(String, usize, Look),
     Examined(String, usize, Box<Result<Stack, String>>),
+    /// Somebody at a console pressed a key.
+    Key(u8),
 }
 
-/// Runs until the medium is found; its name, and the stack that was mounted from it.
-pub fn run(
-    machine: &Machine,
-    request: &Request,
+/// Runs until the medium is found: the stack that was mounted from it, and the hunt, which
+/// knows the other devices.
+pub fn run<'a>(
+    machine: &'a Machine,
+    request: &'a Request,
     sought: Sought,
     search: Search,
-    loader: &Loader,
+    loader: &'a Loader,
     report: &mut Report,
-) -> Result<(String, Stack), Failure> {
+) -> Result<(Hunt<'a>, String, Stack), Failure> {
     let (sender, receiver) = channel();
-    let stacks = HashMap::new();
     let mut hunt = Hunt {
         machine,
         request,
@@ -52,27 +62,32 @@ pub fn run(
         search,
         sought,
         sender,
-        stacks,
+        receiver,
+        stacks: HashMap::new(),
+        announced: Announced::default(),
     };
     hunt.listen(report);
     hunt.walk();
-    let name = hunt.run(&receiver, report);
-    loader.stop();
+    let name = hunt.run(report);
     report.take_candidates(&hunt.search);
     let name = name?;
     let stack = hunt.stacks.remove(&name).ok_or(Failure::MediumNotFound)?;
     report.take_medium(&hunt.search, &name, &stack.node, stack.fs);
-    Ok((name, stack))
+    Ok((hunt, name, stack))
 }
 
-struct Hunt<'a> {
+/// What is known of devices, and who tells.
+#[derive(Debug)]
+pub struct Hunt<'a> {
     machine: &'a Machine,
     request: &'a Request,
     loader: &'a Loader,
     search: Search,
     sought: Sought,
     sender: Sender<Message>,
+    receiver: Receiver<Message>,
     stacks: HashMap<String, Stack>,
+    announced: Announced,
 }
 
 impl Hunt<'_> {
@@ -107,17 +122,13 @@ impl Hunt<'_> {
         }
     }
 
-    fn run(
-        &mut self,
-        receiver: &Receiver<Message>,
-        report: &mut Report,
-    ) -> Result<String, Failure> {
+    fn run(&mut self, report: &mut Report) -> Result<String, Failure> {
         let mut loading_since = None;
         loop {
             let now = clock::since_boot();
             let deadline = self.search.next_deadline(now);
             let wait = deadline.saturating_sub(now).max(Duration::from_millis(1));
-            let events = match receiver.recv_timeout(wait) {
+            let events = match self.receiver.recv_timeout(wait) {
                 Ok(message) => self.receive(message),
                 Err(_) => vec![self.tick(&mut loading_since)],
             };
@@ -191,6 +202,7 @@ impl Hunt<'_> {
                 gone
             }
             Message::Probed(name, order, probe) if present(&name, order) => {
+                self.load_for_upper(&probe);
                 vec![Event::Probed(name, probe)]
             }
             Message::Looked(name, order, look) if present(&name, order) => {
@@ -213,10 +225,17 @@ impl Hunt<'_> {
                 vec![Event::Examined(name, outcome)]
             }
             Message::Uevent(uevent) => self.receive_uevent(uevent).into_iter().collect(),
+            Message::Key(_) => Vec::new(),
         }
     }
 
     fn receive_uevent(&mut self, uevent: Uevent) -> Option<Event> {
+        self.announced.take(
+            clock::since_boot(),
+            &uevent.action,
+            &uevent.devpath,
+            uevent.modalias.as_deref(),
+        );
         if let Some(alias) = uevent.modalias.filter(|_| uevent.action == "add") {
             self.loader.want(&alias);
         }
@@ -240,6 +259,19 @@ impl Hunt<'_> {
         }
     }
 
+    /// The driver of a file system that will be wanted after the medium.
+    fn load_for_upper(&self, probe: &Probe) {
+        if let Probe::Facts(Facts {
+            fs: Some(fs),
+            part_type: Some(part_type),
+            ..
+        }) = probe
+            && [UPPER_TYPE, HOME_TYPE].contains(&&**part_type)
+        {
+            self.loader.want(&format!("fs-{}", fs.kind.name()));
+        }
+    }
+
     /// A thread a device: one that hangs costs nobody else time.
     fn start_probe(&self, name: String) {
         let Some(candidate) = self.search.candidate(&name) else {
@@ -247,7 +279,8 @@ impl Hunt<'_> {
         };
         let (device, order) = (candidate.device.clone(), candidate.order);
         let spec = self.search.wanted.spec.as_ref();
-        let with_table = spec.is_some_and(DeviceSpec::needs_table);
+        let place = &self.request.upper.place;
+        let with_table = spec.is_some_and(DeviceSpec::needs_table) || *place != Place::Memory;
         let machine = self.machine.clone();
         self.spawn(move |sender| {
             let probe = probe_device(&machine, &device, with_table);
@@ -316,64 +349,11 @@ impl Hunt<'_> {
     }
 }
 
-/// Lets the kernel ask card readers for cards; it tells by uevent then, as it does under
-/// udev, which sets the same two seconds. Without the file nothing is lost but that.
-fn watch_readers(machine: &Machine) {
-    let file = machine
-        .sys
-        .join("module/block/parameters/events_dfl_poll_msecs");
-    let _ = std::fs::write(file, "2000");
-}
-
 fn block_event(name: String) -> Uevent {
     Uevent {
         action: "add".into(),
         subsystem: "block".into(),
         devname: Some(name),
-        modalias: None,
-    }
-}
-
-/// Loads drivers of keyboards and screens for as long as a page is shown that nothing but
-/// people can end, as they are plugged in too.
-pub fn serve_people(machine: &Machine, loader: &Loader) {
-    loader.load_for_page();
-    let (sender, receiver) = channel();
-    let listening = UeventSocket::open()
-        .and_then(|socket| process::start_thread(Box::new(move || listen(&socket, &sender))));
-    if let Err(e) = listening {
-        log::warn!("{e}");
-    }
-    for alias in gather::modaliases(machine, |bus| loader.serves_bus(bus)) {
-        loader.want(&alias);
-    }
-    let loader = loader.clone();
-    let served = process::start_thread(Box::new(move || {
-        while let Ok(message) = receiver.recv() {
-            if let Message::Uevent(Uevent {
-                modalias: Some(alias),
-                ..
-            }) = message
-            {
-                loader.want(&alias);
-            }
-        }
-    }));
-    if let Err(e) = served {
-        log::warn!("{e}");
-    }
-}
-
-fn listen(socket: &UeventSocket, sender: &Sender<Message>) {
-    loop {
-        let message = match socket.receive() {
-            Ok(Received::Event(uevent)) => Message::Uevent(uevent),
-            Ok(Received::Lost) => Message::EventsLost,
-            Ok(Received::Foreign) => continue,
-            Err(e) => return log::error!("{e}"),
-        };
-        if sender.send(message).is_err() {
-            return;
-        }
+        ..Uevent::default()
     }
 }
