@@ -256,6 +256,7 @@ fn blkid_type(kind: FsKind) -> &'static [&'static str] {
         FsKind::Squashfs => &["squashfs"],
         FsKind::Erofs => &["erofs"],
         FsKind::Swap => &["swap"],
+        FsKind::DmSnapshot => &["DM_snapshot_cow"],
     }
 }
 

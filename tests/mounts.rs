@@ -10,7 +10,7 @@ use liveroot::boot::examine::{self, Sought, Stack};
 use liveroot::boot::loader::Loader;
 use liveroot::boot::machine::Machine;
 use liveroot::boot::report::Report;
-use liveroot::boot::{image, root, upper};
+use liveroot::boot::{image, memory, root};
 use liveroot::layout::OVERLAY_SOURCE;
 use liveroot::ondisk::FsKind;
 use liveroot::request::{TmpfsSize, decide_request};
@@ -154,7 +154,7 @@ impl Bench {
             size: size.into(),
             more: vec![],
         };
-        let dirs = upper::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
+        let dirs = memory::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
         root::mount(&self.machine, &self.loader, &dirs, &mut self.report).unwrap();
     }
 

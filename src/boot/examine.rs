@@ -62,7 +62,7 @@ pub fn examine(
     fs: FsKind,
 ) -> Result<Stack, String> {
     let node = block::node(&machine.dev, name);
-    let (medium, barrier) = mount_medium(loader, &node, fs)?;
+    let (medium, barrier) = mount_untouched(loader, &node, fs)?;
     let path = &sought.image_path;
     let file = open_below(medium.root(), path, ResolveFlags::BENEATH)
         .map_err(|e| match e {
@@ -105,8 +105,8 @@ fn no_replay(fs: FsKind) -> Option<MountOption> {
     }
 }
 
-/// Read-only, and so that no journal is replayed: the medium may be a disk of the user's.
-fn mount_medium(
+/// Mounts read-only, and so that no journal is replayed: it may be a disk of the user's.
+pub fn mount_untouched(
     loader: &Loader,
     node: &Path,
     fs: FsKind,
@@ -216,7 +216,11 @@ fn read_id(medium: &Detached, live_dir: &str) -> Option<crate::units::ImageId> {
 }
 
 /// Opens for reading; links never lead out of the mount.
-fn open_below(root: impl AsFd, path: &str, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+pub fn open_below(
+    root: impl AsFd,
+    path: &str,
+    resolve: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     openat2(
         root,

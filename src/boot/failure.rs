@@ -17,6 +17,9 @@ pub enum Failure {
     /// The accepted medium or image could not be given its place.
     #[error("{0}")]
     Medium(sys::Error),
+    /// The words require saved changes, and they can't be used.
+    #[error("the saved changes can't be used, and liveroot.overlay=require wants them: {0}")]
+    UpperRequired(String),
     /// The tmpfs for writes could not be set up.
     #[error("{0}")]
     Upper(sys::Error),
@@ -39,6 +42,7 @@ impl Failure {
             Failure::NothingWanted => "nothing-wanted",
             Failure::MediumNotFound => "medium-not-found",
             Failure::Medium(_) => "medium-not-mounted",
+            Failure::UpperRequired(_) => "upper-required",
             Failure::Upper(_) => "upper-not-mounted",
             Failure::Root(_) => "root-not-mounted",
             Failure::Handoff(_) => "handoff-failed",
@@ -59,6 +63,11 @@ impl Failure {
                  is not the one that this start needs, or it is damaged: write it again."
             }
             Failure::Medium(_) => "Restart. If this page comes again, write the stick again.",
+            Failure::UpperRequired(_) => {
+                "Put the disk with the saved changes in: the start goes on by itself if it was\n\
+                 missing. Or restart and choose \"without saved changes\" in the menu (its word is\n\
+                 liveroot.overlay=off): then changes are lost at the end of the session."
+            }
             Failure::Upper(_) => {
                 "The memory is too small or the size word is wrong: restart, press e on the\n\
                  menu's entry and try rd.live.overlay.size=256"

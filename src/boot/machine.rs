@@ -47,7 +47,12 @@ impl Machine {
         self.run.join("rootfsbase")
     }
 
-    /// The upper's file system, as dracut has named it since 110.
+    /// The partition of saved changes, as dmsquash-live names it.
+    pub fn saved(&self) -> PathBuf {
+        self.run.join("initramfs/overlayfs")
+    }
+
+    /// The tmpfs of writes to memory, as dracut has named it since 110.
     pub fn overlay(&self) -> PathBuf {
         self.run.join("initramfs/overlay")
     }

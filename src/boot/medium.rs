@@ -2,16 +2,42 @@
 
 use super::examine::{Sought, Stack};
 use super::failure::Failure;
-use super::hunt;
+use super::hunt::{self, Hunt};
 use super::loader::Loader;
 use super::machine::Machine;
-use super::report::Report;
+use super::report::{MediumReport, Report};
+use super::saved::Own;
 use crate::layout::ImageManifest;
 use crate::plan::medium::Wanted;
 use crate::plan::search::{Limits, Search};
 use crate::request::{DeviceSpec, Request};
 use crate::sys::clock;
 use crate::units::{ImageId, Label};
+
+/// The medium that was found.
+#[derive(Debug)]
+pub struct Medium {
+    /// Kernel name of its device.
+    pub name: String,
+    /// What was mounted from it.
+    pub stack: Stack,
+}
+
+impl Medium {
+    /// What saved changes are compared with and named after.
+    pub fn own(&self, request: &Request, report: &Report) -> Own {
+        let shown = |field: fn(&MediumReport) -> &Option<String>| {
+            let medium = report.medium.as_ref();
+            medium.and_then(|m| field(m).clone()).unwrap_or_default()
+        };
+        Own {
+            image: self.stack.found.id.clone(),
+            label: shown(|m| &m.label),
+            uuid: shown(|m| &m.uuid),
+            live_dir: request.live_dir.clone(),
+        }
+    }
+}
 
 /// What is to be found: by the words, else by the manifest of this initramfs.
 pub fn decide_wanted(
@@ -47,13 +73,13 @@ pub fn describe(wanted: &Wanted) -> String {
 
 /// Finds it, however long that takes: a page is shown when nothing fits, and the search
 /// goes on behind it.
-pub fn find(
-    machine: &Machine,
-    request: &Request,
+pub fn find<'a>(
+    machine: &'a Machine,
+    request: &'a Request,
     wanted: Wanted,
-    loader: &Loader,
+    loader: &'a Loader,
     report: &mut Report,
-) -> Result<Stack, Failure> {
+) -> Result<(Hunt<'a>, Medium), Failure> {
     let limits = Limits {
         timeout: request.timeout,
         power_off: (!request.shell).then_some(request.retry),
@@ -65,7 +91,7 @@ pub fn find(
     };
     let own = wanted.id.clone();
     let search = Search::new(wanted, limits, clock::since_boot());
-    let (name, stack) = hunt::run(machine, request, sought, search, loader, report)?;
+    let (hunt, name, stack) = hunt::run(machine, request, sought, search, loader, report)?;
     if own.is_some() && stack.found.id != own {
         let short = |id: &Option<ImageId>| id.as_ref().map_or("none", ImageId::short).to_owned();
         report.warn(format!(
@@ -78,7 +104,7 @@ pub fn find(
         let label = medium.label.as_deref().unwrap_or_default();
         log::info!("medium {}: {}, label {label:?}", medium.device, medium.fs);
     }
-    Ok(stack)
+    Ok((hunt, Medium { name, stack }))
 }
 
 #[cfg(test)]

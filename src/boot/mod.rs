@@ -5,25 +5,33 @@
 //! a broken disk without holding up PID 1 ([`process::run_in_child`]).
 #![forbid(unsafe_code)]
 
+pub mod ask;
+pub mod borrow;
+pub mod check;
+pub mod dirs;
 pub mod early;
 pub mod examine;
 pub mod failure;
 pub mod gather;
 pub mod handoff;
+pub mod home;
 pub mod hunt;
 pub mod image;
 pub mod loader;
 pub mod machine;
 pub mod medium;
+pub mod memory;
 pub mod page;
 pub mod probe;
 pub mod report;
 pub mod root;
+pub mod saved;
+pub mod session;
 pub mod unpack;
 pub mod upper;
 
 use crate::layout;
-use crate::request::{Request, Upper, decide_request};
+use crate::request::{Place, Request, decide_request};
 use crate::sys::{clock, console, kmsg, process};
 use failure::Failure;
 use handoff::Handoff;
@@ -120,18 +128,29 @@ fn tell(
     request.notices.iter().for_each(|n| report.warn(n.clone()));
     report.step("words");
 
-    let found = medium::find(machine, request, wanted, loader, report)?;
+    let (mut hunt, medium) = medium::find(machine, request, wanted, loader, report)?;
     report.step("medium");
 
-    let image = image::attach(machine, found, report)?;
+    let own = medium.own(request, report);
+    let found = hunt.find_upper(&medium.name, own.image.as_ref());
+    let home = hunt.find_home(&medium.name, found.device());
+    report.take_others(hunt.others(found.device().map(|d| &*d.name)));
+    loader.stop();
+    report.step("search");
+
+    let image = image::attach(machine, medium.stack, report)?;
     report.step("image");
 
-    let Upper::Tmpfs(size) = &request.upper;
-    let upper = upper::mount_tmpfs(machine, size, report)?;
+    let upper = upper::prepare(machine, request, loader, found, &own, report)?;
     report.step("upper");
 
-    root::mount(machine, loader, &upper, report)?;
+    root::mount(machine, loader, &upper.dirs, report)?;
     report.step("root");
+
+    if let Some(keeper) = home.filter(|_| request.upper.place != Place::Memory) {
+        home::mount(machine, loader, &keeper, request.upper.readonly, report);
+        report.step("home");
+    }
 
     report.modules = loader.records();
     Ok(image.handoff)
@@ -148,6 +167,7 @@ fn leave(machine: &Machine, handoff: Handoff, report: &mut Report) -> Result<Han
     );
     report.step("handoff");
     report.write(machine);
+    page::show_notices(machine, &report.notices);
     handoff::move_mounts(machine).map_err(Failure::Handoff)?;
     if let Err(e) = process::free_initramfs(&machine.root) {
         log::warn!("{e}");

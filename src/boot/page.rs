@@ -40,10 +40,8 @@ pub fn render(
 ) -> String {
     let rule = "-".repeat(WIDTH - 1);
     let mut page = format!("\n{rule}\n");
-    for line in wrap(
-        &format!("This system can't start yet: {failure}"),
-        WIDTH - 3,
-    ) {
+    let headline = format!("This system can't start yet: {failure}");
+    for line in wrap(&headline, WIDTH - 3).iter().take(4) {
         page += &format!(" {line}\n");
     }
     page.push('\n');
@@ -112,7 +110,7 @@ fn describe_candidate(c: &Candidate) -> String {
     format!("{}{kind}{label}: {reason}{model}", c.device.name)
 }
 
-/// Lines of at most `width` characters, broken at blanks; four at most.
+/// Lines of at most `width` characters, broken at blanks.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -124,7 +122,6 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             _ => lines.push(cut(word, width)),
         }
     }
-    lines.truncate(4);
     lines
 }
 
@@ -134,6 +131,14 @@ fn cut(line: &str, width: usize) -> String {
     }
     let kept: String = line.chars().take(width - 3).collect();
     kept + "..."
+}
+
+/// Writes what the user should know of this boot to every console, a paragraph each.
+pub fn show_notices(machine: &Machine, notices: &[String]) {
+    for notice in notices {
+        let lines = wrap(notice, WIDTH - 3).join("\n ");
+        show(machine, &format!("\n {lines}\n"));
+    }
 }
 
 /// Writes a page to every console.

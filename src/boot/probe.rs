@@ -1,11 +1,11 @@
 //! Reads what a device holds, without mounting anything.
 
 use super::machine::Machine;
+use crate::ondisk::table::{Partition, PartitionType};
 use crate::ondisk::{ByteSource, ReadError, probe, table};
 use crate::plan::medium::{Device, Facts, Probe};
 use crate::plan::search::Look;
 use crate::sys::block::{self, Disc};
-use crate::units::Label;
 use std::fs::File;
 
 /// An open device or file as a source of bytes.
@@ -64,12 +64,18 @@ pub fn probe_device(machine: &Machine, device: &Device, with_table: bool) -> Pro
         Err(e) => return Probe::Unreadable(format!("reading {}: {e}", node.display())),
     };
     let entry = with_table.then(|| table_entry(machine, device)).flatten();
-    let (part_uuid, part_label) = entry.unwrap_or_default();
-    Probe::Facts(Facts {
+    let mut facts = Facts {
         fs,
-        part_uuid,
-        part_label,
-    })
+        ..Facts::default()
+    };
+    if let Some(entry) = entry {
+        facts.part_uuid = entry.uuid;
+        facts.part_label = entry.name;
+        if let PartitionType::Guid(guid) = entry.kind {
+            facts.part_type = Some(guid.to_string());
+        }
+    }
+    Probe::Facts(facts)
 }
 
 /// Asks an optical drive for its disc.
@@ -83,8 +89,8 @@ pub fn look(machine: &Machine, name: &str) -> Look {
     }
 }
 
-/// UUID and name of a partition, from the table of its disk.
-fn table_entry(machine: &Machine, device: &Device) -> Option<(Option<String>, Option<Label>)> {
+/// The entry of a partition in the table of its disk.
+fn table_entry(machine: &Machine, device: &Device) -> Option<Partition> {
     let parent = device.parent.as_ref()?;
     let facts = block::read_facts(&machine.sys, &device.name)?;
     let disk = FileSource::new(block::open(&block::node(&machine.dev, parent)).ok()?);
@@ -93,6 +99,5 @@ fn table_entry(machine: &Machine, device: &Device) -> Option<(Option<String>, Op
         .into_iter()
         .find_map(|sector| table::read_table(&disk, sector).ok().flatten())?;
     let number = facts.partition?;
-    let entry = table.partitions.into_iter().find(|p| p.number == number)?;
-    Some((entry.uuid, entry.name))
+    table.partitions.into_iter().find(|p| p.number == number)
 }

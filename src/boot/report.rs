@@ -4,7 +4,7 @@ use super::machine::Machine;
 use crate::layout::VERSION;
 use crate::ondisk::FsKind;
 use crate::plan::search::{Candidate, Search, Verdict};
-use crate::request::{Request, Upper};
+use crate::request::Request;
 use crate::sys::clock;
 use crate::units::Label;
 use serde::Serialize;
@@ -25,9 +25,12 @@ pub struct Report {
     pub medium: Option<MediumReport>,
     pub image: Option<ImageReport>,
     pub upper: Option<UpperReport>,
+    pub uppers: Vec<OtherReport>,
+    pub home: Option<HomeReport>,
     pub root: Option<RootReport>,
     pub steps: Vec<Step>,
     pub modules: Vec<ModuleRecord>,
+    pub notices: Vec<String>,
     pub warnings: Vec<String>,
 }
 
@@ -39,6 +42,9 @@ pub struct RequestReport {
     pub live_dir: String,
     pub squashimg: String,
     pub upper: String,
+    pub upper_required: bool,
+    pub upper_readonly: bool,
+    pub memory: String,
     pub init: Option<String>,
     pub shell: bool,
     pub retry_s: u64,
@@ -82,13 +88,40 @@ pub struct ImageReport {
     pub fs: String,
 }
 
-/// Where writes go. `size` in bytes; `options` as the kernel shows them.
-#[derive(Debug, Serialize)]
+/// Where writes go. `size` in bytes; `options` as the kernel shows them. What follows is
+/// there for saved changes only.
+#[derive(Debug, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct UpperReport {
     pub kind: &'static str,
     pub size: u64,
     pub options: String,
+    pub device: Option<String>,
+    pub fs: Option<&'static str>,
+    pub number: String,
+    pub directory: Option<String>,
+    pub why: String,
+    pub last: Option<&'static str>,
+    pub check: Option<String>,
+    pub image: Option<String>,
+}
+
+/// A partition for saved changes that was not taken.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct OtherReport {
+    pub device: String,
+    pub reason: String,
+}
+
+/// What is mounted at /home.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct HomeReport {
+    pub device: String,
+    pub fs: &'static str,
+    pub number: String,
+    pub check: String,
 }
 
 /// The root overlay. `options` as the kernel shows them, which leaves out its defaults;
@@ -123,7 +156,6 @@ pub struct ModuleRecord {
 impl Report {
     /// A report that knows the request.
     pub fn new(request: &Request) -> Self {
-        let Upper::Tmpfs(size) = &request.upper;
         Report {
             schema: SCHEMA,
             version: VERSION,
@@ -132,7 +164,10 @@ impl Report {
                 medium: request.medium.as_ref().map(ToString::to_string),
                 live_dir: request.live_dir.clone(),
                 squashimg: request.squashimg.clone(),
-                upper: format!("tmpfs:{size}"),
+                upper: request.upper.place.to_string(),
+                upper_required: request.upper.required,
+                upper_readonly: request.upper.readonly,
+                memory: request.upper.memory.to_string(),
                 init: request.init.clone(),
                 shell: request.shell,
                 retry_s: request.retry.as_secs(),
@@ -142,9 +177,12 @@ impl Report {
             medium: None,
             image: None,
             upper: None,
+            uppers: Vec::new(),
+            home: None,
             root: None,
             steps: Vec::new(),
             modules: Vec::new(),
+            notices: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -198,10 +236,26 @@ impl Report {
         });
     }
 
+    /// Takes the partitions for saved changes that were not taken.
+    pub fn take_others(&mut self, others: Vec<(String, String)>) {
+        let report = |(name, reason)| OtherReport {
+            device: format!("/dev/{name}"),
+            reason,
+        };
+        self.uppers = others.into_iter().map(report).collect();
+    }
+
     /// Something the user should hear of: kept, and said in the kernel's log.
     pub fn warn(&mut self, text: String) {
         log::warn!("{text}");
         self.warnings.push(text);
+    }
+
+    /// A sentence for the user: kept, shown on the console when the boot is done, and left for
+    /// whoever logs in.
+    pub fn tell(&mut self, sentence: String) {
+        log::info!("{sentence}");
+        self.notices.push(sentence);
     }
 
     /// Leaves the report for the live system.

@@ -1,12 +1,12 @@
 //! Stacks the root.
 
+use super::dirs::UpperDirs;
 use super::failure::Failure;
 use super::loader::Loader;
 use super::machine::Machine;
 use super::report::{Report, RootReport};
-use super::upper::UpperDirs;
 use crate::layout::OVERLAY_SOURCE;
-use crate::plan::root::OVERLAY_OPTIONS;
+use crate::plan::root::{OVERLAY_OPTIONS, escape_layer};
 use crate::sys::Error;
 use crate::sys::mount::{Access, Detached, MountOption, shown_options};
 
@@ -19,8 +19,12 @@ pub fn mount(
 ) -> Result<(), Failure> {
     loader.need("fs-overlay");
     let path = |key: &str, path: &std::path::Path| MountOption::value(key, path.to_string_lossy());
+    let mut lower = machine.rootfsbase().display().to_string();
+    if let Some(readonly) = &upper.readonly {
+        lower = format!("{}:{lower}", escape_layer(&readonly.to_string_lossy()));
+    }
     let mut options = vec![
-        path("lowerdir", &machine.rootfsbase()),
+        MountOption::value("lowerdir", lower),
         path("upperdir", &upper.upper),
         path("workdir", &upper.work),
     ];

@@ -1,96 +1,83 @@
-//! Where writes go: a tmpfs of its own, so that neither /run's limits nor its `noexec`
-//! reach the root.
+//! Where writes go: to saved changes, or to memory.
 
+use super::ask;
+use super::dirs::UpperDirs;
 use super::failure::Failure;
+use super::hunt::upper::Found;
+use super::loader::Loader;
 use super::machine::Machine;
-use super::report::{Report, UpperReport};
-use crate::plan::root::{RootAttributes, decide_root_attributes};
-use crate::request::TmpfsSize;
-use crate::sys::Error;
-use crate::sys::mount::{Access, Detached, MountOption, shown_options};
-use crate::units::Bytes;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use super::memory;
+use super::report::Report;
+use super::saved::{self, Own, Saved};
+use crate::request::Request;
+use std::time::Duration;
 
-/// The two directories an overlay writes to.
+/// The layers of the root, and the session that is open then.
 #[derive(Debug)]
-pub struct UpperDirs {
-    /// upperdir.
-    pub upper: PathBuf,
-    /// workdir, on the same file system.
-    pub work: PathBuf,
+pub struct Upper {
+    /// Directories of the overlay.
+    pub dirs: UpperDirs,
+    /// The session's file, below the root of its file system.
+    pub session: Option<String>,
 }
 
-/// Mounts the tmpfs at /run/initramfs/overlay and makes `overlayfs` and `ovlwork` in it,
-/// with the links /run/overlayfs and /run/ovlwork that dracut's users know.
-pub fn mount_tmpfs(
+/// Makes the upper ready. Saved changes that can't be used are a question and a notice, and
+/// writes go to memory; a page if the words require them.
+pub fn prepare(
     machine: &Machine,
-    size: &TmpfsSize,
+    request: &Request,
+    loader: &Loader,
+    found: Found,
+    own: &Own,
     report: &mut Report,
-) -> Result<UpperDirs, Failure> {
-    make(machine, size, report).map_err(Failure::Upper)
-}
-
-fn make(machine: &Machine, size: &TmpfsSize, report: &mut Report) -> Result<UpperDirs, Error> {
-    let at = machine.overlay();
-    let mut options = vec![
-        MountOption::value("mode", "0755"),
-        MountOption::value("size", &size.size),
-    ];
-    options.extend(size.more.iter().map(|(k, v)| MountOption::value(k, v)));
-    let tmpfs = Detached::mount("tmpfs", "liveroot", Access::ReadWrite, &options)?;
-    std::fs::create_dir_all(&at).map_err(|e| Error::io("creating", at.display(), &e))?;
-    tmpfs.attach(&at)?;
-
-    let dirs = UpperDirs {
-        upper: at.join("overlayfs"),
-        work: at.join("ovlwork"),
+) -> Result<Upper, Failure> {
+    let opened = match found {
+        Found::Nothing => Ok(None),
+        Found::Missing { why, asked } => Err((why, asked)),
+        Found::Keeper(keeper) => saved::open(machine, loader, &request.upper, &keeper, own, report)
+            .map(Some)
+            .map_err(|why| (why, false)),
     };
-    make_dir(&dirs.upper, 0o755)?;
-    make_dir(&dirs.work, 0o700)?;
-    dress_like(&machine.rootfsbase(), &dirs.upper)?;
-    for (link, target) in [("overlayfs", &dirs.upper), ("ovlwork", &dirs.work)] {
-        if let Err(e) = std::os::unix::fs::symlink(target, machine.run.join(link)) {
-            report.warn(format!("linking {}/{link}: {e}", machine.run.display()));
+    let saved: Option<Saved> = match opened {
+        Ok(saved) => saved,
+        Err((why, _)) if request.upper.required => return Err(Failure::UpperRequired(why)),
+        Err((why, asked)) => {
+            if request.upper.may_ask && !asked {
+                ask_on(machine, &why);
+            }
+            report.tell(format!(
+                "Changes of this session are lost at its end, for the saved changes could not be used: {why}."
+            ));
+            None
         }
-    }
-    let capacity = rustix::fs::statfs(&at)
-        .map(|s| s.f_blocks * u64::try_from(s.f_bsize).unwrap_or(0))
-        .unwrap_or(0);
-    log::info!("writes go to memory: at most {} ({size})", Bytes(capacity));
-    report.upper = Some(UpperReport {
-        kind: "tmpfs",
-        size: capacity,
-        options: shown_options(&machine.proc, &at),
-    });
-    Ok(dirs)
+    };
+    let session = saved.as_ref().and_then(|s| s.session.clone());
+    let dirs = match saved {
+        Some(Saved {
+            upper,
+            work: Some(work),
+            ..
+        }) => UpperDirs {
+            readonly: None,
+            upper,
+            work,
+        },
+        Some(Saved { upper, .. }) => UpperDirs {
+            readonly: Some(upper),
+            ..memory::mount_tmpfs(machine, &request.upper.memory, report)?
+        },
+        None => memory::mount_tmpfs(machine, &request.upper.memory, report)?,
+    };
+    dirs.link(machine, report);
+    Ok(Upper { dirs, session })
 }
 
-fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
-    std::fs::DirBuilder::new()
-        .mode(mode)
-        .create(path)
-        .map_err(|e| Error::io("creating", path.display(), &e))
-}
-
-/// The upper's root directory is what users see as `/`: mode, owner and SELinux label are
-/// the image's.
-fn dress_like(image: &Path, upper: &Path) -> Result<(), Error> {
-    let fail = |e: &std::io::Error| Error::io("copying the attributes of / to", upper.display(), e);
-    let meta = std::fs::metadata(image).map_err(|e| fail(&e))?;
-    let wanted = decide_root_attributes(RootAttributes {
-        mode: meta.mode(),
-        uid: meta.uid(),
-        gid: meta.gid(),
-    });
-    std::os::unix::fs::chown(upper, Some(wanted.uid), Some(wanted.gid)).map_err(|e| fail(&e))?;
-    std::fs::set_permissions(upper, std::fs::Permissions::from_mode(wanted.mode))
-        .map_err(|e| fail(&e))?;
-    let mut label = [0u8; 256];
-    if let Ok(n) = rustix::fs::getxattr(image, "security.selinux", &mut label) {
-        let flags = rustix::fs::XattrFlags::empty();
-        // Without SELinux in the kernel the label has no meaning to lose.
-        let _ = rustix::fs::setxattr(upper, "security.selinux", &label[..n], flags);
-    }
-    Ok(())
+/// Lets whoever is there read it, and go on at once.
+fn ask_on(machine: &Machine, why: &str) {
+    let text = format!(
+        "\n The saved changes can't be used: {why}.\n\
+         \x20Press Enter to start without them: changes of this session are lost at its end.\n"
+    );
+    let limit = Duration::from_secs(10);
+    ask::question(machine, &text, b"", (b'\r', "Starting without them"), limit);
 }

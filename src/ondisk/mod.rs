@@ -109,6 +109,7 @@ pub enum FsKind {
     Luks,
     Lvm2,
     MdRaid,
+    DmSnapshot,
 }
 
 impl FsKind {
@@ -131,6 +132,7 @@ impl FsKind {
             FsKind::Luks => "LUKS",
             FsKind::Lvm2 => "LVM member",
             FsKind::MdRaid => "RAID member",
+            FsKind::DmSnapshot => "DM_snapshot_cow",
         }
     }
 
@@ -138,7 +140,7 @@ impl FsKind {
     pub const fn holds_files(self) -> bool {
         !matches!(
             self,
-            FsKind::Swap | FsKind::Luks | FsKind::Lvm2 | FsKind::MdRaid
+            FsKind::Swap | FsKind::Luks | FsKind::Lvm2 | FsKind::MdRaid | FsKind::DmSnapshot
         )
     }
 }
@@ -168,3 +170,4 @@ pub mod elf;
 pub mod kmod;
 pub mod pe;
 pub mod session;
+pub mod snapshot;

@@ -14,7 +14,7 @@
 
 use super::{
     ByteSource, FsFacts, FsKind, Probed, btrfs, erofs, exfat, ext, f2fs, fat, iso9660, luks, lvm,
-    mdraid, ntfs, read_up_to, squashfs, swap, udf, xfs,
+    mdraid, ntfs, read_up_to, snapshot, squashfs, swap, udf, xfs,
 };
 
 /// Reaches to the end of the btrfs superblock, the farthest of all.
@@ -31,10 +31,11 @@ enum Probe {
     More(fn(&[u8], &dyn ByteSource) -> Probed),
 }
 
-const FORMATS: [Probe; 15] = [
+const FORMATS: [Probe; 16] = [
     Probe::Head(luks::probe),
     Probe::Head(lvm::probe),
     Probe::Head(mdraid::probe),
+    Probe::Head(snapshot::probe),
     Probe::Head(squashfs::probe),
     Probe::Head(xfs::probe),
     Probe::Head(ext::probe),

@@ -21,6 +21,13 @@ pub struct Device {
     pub model: String,
 }
 
+impl Device {
+    /// Name of the disk that it is, or is on.
+    pub fn disk(&self) -> &str {
+        self.parent.as_deref().unwrap_or(&self.name)
+    }
+}
+
 /// What reading a device gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
@@ -43,6 +50,8 @@ pub struct Facts {
     pub part_uuid: Option<String>,
     /// Likewise.
     pub part_label: Option<Label>,
+    /// Likewise: GPT's type, lower case.
+    pub part_type: Option<String>,
 }
 
 /// What is wanted.
@@ -81,15 +90,30 @@ pub fn can_hold_image(kind: FsKind) -> bool {
 
 /// Whether the facts are those that the words name; if not, why not, as people read it.
 pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(), String> {
+    if let Some(spec) = &wanted.spec {
+        match_name(spec, device, facts)?;
+    }
+    match facts.fs.as_ref().map(|f| f.kind) {
+        None => Err("no file system that is known here".to_owned()),
+        Some(kind) if can_hold_image(kind) => Ok(()),
+        Some(kind @ (FsKind::Squashfs | FsKind::Erofs)) => Err(format!(
+            "a bare {} image; this version wants it in a file",
+            kind.name()
+        )),
+        Some(kind) => Err(format!("{}, which can't hold a live image", kind.name())),
+    }
+}
+
+/// Whether the device has the name that the words give; if not, what it has.
+pub fn match_name(spec: &DeviceSpec, device: &Device, facts: &Facts) -> Result<(), String> {
     let fs = facts.fs.as_ref();
     let shown = |value: Option<String>| value.map_or("none".to_owned(), |v| format!("{v:?}"));
     let same = |what: &str, has: Option<String>, want: String, equal: bool| match equal {
         true => Ok(()),
         false => Err(format!("{what} {}, wanted {want:?}", shown(has))),
     };
-    match &wanted.spec {
-        None => Ok(()),
-        Some(DeviceSpec::Label(want)) => {
+    match spec {
+        DeviceSpec::Label(want) => {
             let has = fs.and_then(|f| f.label.as_ref());
             same(
                 "label",
@@ -98,17 +122,17 @@ pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(
                 has == Some(want),
             )
         }
-        Some(DeviceSpec::Uuid(want)) => {
+        DeviceSpec::Uuid(want) => {
             let has = fs.and_then(|f| f.uuid.clone());
             let equal = has.as_ref().is_some_and(|u| u.eq_ignore_ascii_case(want));
             same("UUID", has, want.clone(), equal)
         }
-        Some(DeviceSpec::PartUuid(want)) => {
+        DeviceSpec::PartUuid(want) => {
             let has = facts.part_uuid.clone();
             let equal = has.as_ref().is_some_and(|u| u.eq_ignore_ascii_case(want));
             same("partition UUID", has, want.clone(), equal)
         }
-        Some(DeviceSpec::PartLabel(want)) => {
+        DeviceSpec::PartLabel(want) => {
             let has = facts.part_label.as_ref();
             same(
                 "partition label",
@@ -117,21 +141,12 @@ pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(
                 has == Some(want),
             )
         }
-        Some(DeviceSpec::Node(want)) => same(
+        DeviceSpec::Node(want) => same(
             "node",
             Some(device.name.clone()),
             want.clone(),
             *want == device.name,
         ),
-    }?;
-    match fs.map(|f| f.kind) {
-        None => Err("no file system that is known here".to_owned()),
-        Some(kind) if can_hold_image(kind) => Ok(()),
-        Some(kind @ (FsKind::Squashfs | FsKind::Erofs)) => Err(format!(
-            "a bare {} image; this version wants it in a file",
-            kind.name()
-        )),
-        Some(kind) => Err(format!("{}, which can't hold a live image", kind.name())),
     }
 }
 
@@ -161,6 +176,7 @@ mod tests {
             fs: Some(fs),
             part_uuid: Some("AB-01".into()),
             part_label: None,
+            ..Facts::default()
         }
     }
 

@@ -1,10 +1,15 @@
 //! Facts, events, verdicts, decisions. Pure: time is an input, nothing is opened.
 #![forbid(unsafe_code)]
 
+pub mod announced;
+pub mod check;
 pub mod face;
 pub mod init;
 pub mod medium;
 pub mod modules;
 pub mod root;
 pub mod search;
+pub mod session;
+pub mod spot;
 pub mod story;
+pub mod upper;

@@ -15,6 +15,12 @@ pub const OVERLAY_OPTIONS: [(&str, &str); 5] = [
     ("xino", "off"),
 ];
 
+/// A layer's path as `lowerdir=` takes it: a colon parts layers there, and a backslash takes
+/// a meaning away (`fs/overlayfs/params.c`).
+pub fn escape_layer(path: &str) -> String {
+    path.replace('\\', "\\\\").replace(':', "\\:")
+}
+
 /// What the root directory of the upper must look like: it becomes that of the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootAttributes {

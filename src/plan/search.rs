@@ -103,11 +103,13 @@ impl Search {
     /// Takes one event in and says what is to be done.
     pub fn step(&mut self, now: Duration, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.accepted {
-            return actions;
-        }
         if self.is_news(&event) {
             self.last_activity = now;
+        }
+        // The medium is found; what else is there is still read, for the upper.
+        if self.accepted {
+            self.take_in(now, event, &mut actions);
+            return actions;
         }
         let page_changes = self.page && self.changes_page(&event);
         self.take_in(now, event, &mut actions);

@@ -86,7 +86,10 @@ fn a_full_match_is_accepted_at_once() {
     );
     assert_eq!(s.step(ms(20), labelled("sr0", "LIVE")), examine("sr0"));
     assert_eq!(s.step(ms(30), found("sr0", Some(id(1)))), accept("sr0"));
-    assert!(s.step(ms(40), device("sda", None, &[])).is_empty());
+    // What comes later is read, for the upper, and not examined.
+    let probe = [Action::Probe("sda".into())];
+    assert_eq!(s.step(ms(40), device("sda", None, &[])), probe);
+    assert!(s.step(ms(50), labelled("sda", "LIVE")).is_empty());
 }
 
 #[test]

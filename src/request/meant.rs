@@ -1,8 +1,9 @@
 //! From what was said to what is meant.
 
 use super::said::Said;
+use super::upper::read_upper;
 use super::words::{self, Support};
-use super::{DeviceSpec, Request, TmpfsSize, Upper, size};
+use super::{DeviceSpec, Request};
 use crate::layout;
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ pub fn decide_request(said: &[Said]) -> Request {
             layout::SQUASHFS_IMG,
             &mut notices,
         ),
-        upper: Upper::Tmpfs(read_upper(&words, &mut notices)),
+        upper: read_upper(&words, &mut notices),
+        eject: words.is_on("liveroot.eject", false),
         init: words.text("init").filter(|t| !t.is_empty()),
         shell: words.is_on("rd.shell", true),
         retry: read_seconds(&words, "rd.retry", &mut notices).unwrap_or(Duration::from_secs(180)),
@@ -52,11 +54,11 @@ pub fn decide_request(said: &[Said]) -> Request {
 }
 
 /// The words, asked by the name in the table.
-struct Words<'a>(&'a [Said]);
+pub(super) struct Words<'a>(&'a [Said]);
 
 impl<'a> Words<'a> {
     /// Every occurrence, in any spelling of the word.
-    fn all(&self, name: &'static str) -> impl Iterator<Item = &'a Said> {
+    pub(super) fn all(&self, name: &'static str) -> impl Iterator<Item = &'a Said> {
         self.0
             .iter()
             .filter(move |w| words::find(&w.key).is_some_and(|entry| entry.name == name))
@@ -67,14 +69,14 @@ impl<'a> Words<'a> {
         self.all(name).last()
     }
 
-    fn text(&self, name: &'static str) -> Option<String> {
+    pub(super) fn text(&self, name: &'static str) -> Option<String> {
         self.last(name)
             .filter(|w| w.value.is_some())
             .map(Said::text)
     }
 
     /// dracut's getargbool: false only for the values `0`, `no`, `off`.
-    fn is_on(&self, name: &'static str, default: bool) -> bool {
+    pub(super) fn is_on(&self, name: &'static str, default: bool) -> bool {
         match self.last(name) {
             None => default,
             Some(word) => !matches!(word.value.as_deref(), Some(b"0" | b"no" | b"off")),
@@ -178,48 +180,12 @@ fn read_seconds(
     }
 }
 
-/// `rd.overlay=tmpfs:…` before `rd.live.overlay.size=`, which is older.
-fn read_upper(words: &Words<'_>, notices: &mut Vec<String>) -> TmpfsSize {
-    let mut wanted = TmpfsSize::default();
-    if let Some(text) = words.text("rd.live.overlay.size") {
-        let mib = text.trim_end_matches(['m', 'M']);
-        if size::is_tmpfs_size(&format!("{mib}m")) {
-            wanted.size = format!("{mib}m");
-        } else {
-            notices.push(format!(
-                "rd.live.overlay.size={text}: not a number of MiB, ignored"
-            ));
-        }
-    }
-    let Some(word) = words.last("rd.overlay") else {
-        return wanted;
-    };
-    let text = word.text();
-    let key = String::from_utf8_lossy(&word.key);
-    let is_bool =
-        word.value.is_none() || matches!(&*text, "" | "0" | "1" | "no" | "off" | "yes" | "on");
-    if text == "tmpfs" || is_bool || text.eq_ignore_ascii_case("none") {
-        return wanted;
-    }
-    let Some(options) = text.strip_prefix("tmpfs:") else {
-        notices.push(format!(
-            "{key}={text}: saved changes are not acted on by this version; writes go to memory"
-        ));
-        return wanted;
-    };
-    let (wanted, refused) = size::parse_tmpfs_options(options, wanted);
-    for part in refused {
-        notices.push(format!(
-            "{key}: {part} is no option of the upper's tmpfs, ignored"
-        ));
-    }
-    wanted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::TmpfsSize;
     use crate::request::said::split;
+    use crate::request::upper::{Directory, OnChange, Place};
     use crate::units::Label;
 
     fn request(line: &str) -> Request {
@@ -263,16 +229,18 @@ mod tests {
         );
         assert_eq!(r.retry, Duration::from_secs(180));
         assert_eq!(r.timeout, None);
-        assert_eq!(r.upper, Upper::Tmpfs(TmpfsSize::default()));
+        assert_eq!(r.upper.memory, TmpfsSize::default());
+        assert_eq!(
+            (r.upper.place, r.upper.on_change),
+            (Place::Ours, OnChange::Ask)
+        );
+        assert!(r.upper.may_ask && !r.upper.required);
         assert!(r.shell && r.notices.is_empty() && r.refusal.is_none() && r.medium.is_none());
     }
 
     #[test]
     fn the_upper_takes_old_and_new_sizes() {
-        let size = |line: &str| {
-            let Upper::Tmpfs(t) = request(line).upper;
-            t.to_string()
-        };
+        let size = |line: &str| request(line).upper.memory.to_string();
         assert_eq!(size("rd.live.overlay.size=512"), "size=512m");
         assert_eq!(
             size("rd.overlay=tmpfs:size=1g,nr_inodes=5k"),
@@ -282,6 +250,57 @@ mod tests {
         assert_eq!(size("rd.live.overlay.size=lots"), "size=50%");
         let both = "rd.live.overlay.size=512 rd.overlay=tmpfs:nr_inodes=5k";
         assert_eq!(size(both), "size=512m,nr_inodes=5k");
+    }
+
+    #[test]
+    fn saved_changes_are_named_in_dracuts_forms() {
+        let place = |line: &str| request(line).upper.place;
+        let at = |directory| Place::Named(DeviceSpec::Label(Label::new("keep")), directory);
+        assert_eq!(place("rd.live.overlay=LABEL=keep"), at(Directory::Auto));
+        assert_eq!(place("rd.overlay=LABEL=keep:auto"), at(Directory::Auto));
+        let given = at(Directory::Given("a/b".into()));
+        assert_eq!(place("rd.overlay=LABEL=keep:/a/b"), given);
+        assert_eq!(place("overlay=LABEL=keep:a/b/"), given);
+        let node = DeviceSpec::Node("sdb1".into());
+        assert_eq!(
+            place("rd.overlay=/dev/sdb1"),
+            Place::Named(node, Directory::Auto)
+        );
+        for off in [
+            "rd.live.overlay=none",
+            "rd.overlay=NONE",
+            "rd.overlay=LABEL=keep liveroot.overlay=off",
+            "rd.overlay=tmpfs",
+        ] {
+            assert_eq!(place(off), Place::Memory, "{off}");
+        }
+        assert_eq!(place("rd.overlay"), Place::Ours);
+        assert_eq!(
+            place("rd.live.overlay=LABEL=keep rd.overlay=1"),
+            at(Directory::Auto)
+        );
+        for bad in [
+            "rd.overlay=LABEL=keep:/a/../b",
+            "rd.overlay=LABEL=keep:/",
+            "rd.overlay=keep",
+        ] {
+            assert!(matches!(place(bad), Place::Refused(_)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_modes_of_saved_changes_are_read() {
+        let upper = |line: &str| request(line).upper;
+        assert!(upper("rd.overlay.readonly").readonly && upper("readonly_overlay").readonly);
+        assert!(upper("rd.live.overlay.reset").reset && !upper("rd.overlay.reset=0").reset);
+        assert!(upper("liveroot.overlay=require").required);
+        assert!(!upper("liveroot.overlay=require rd.overlay=none").required);
+        assert!(!upper("rd.live.overlay.nouserconfirmprompt").may_ask);
+        assert!(!upper("rd.shell=0").may_ask);
+        assert_eq!(upper("liveroot.onchange=keep").on_change, OnChange::Keep);
+        let odd = request("liveroot.onchange=maybe liveroot.overlay=perhaps");
+        assert_eq!(odd.notices.len(), 2);
+        assert!(request("liveroot.eject").eject);
     }
 
     #[test]

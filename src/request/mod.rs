@@ -10,10 +10,12 @@ pub mod size;
 pub mod words;
 
 mod meant;
+mod upper;
 
 pub use device::DeviceSpec;
 pub use meant::decide_request;
 pub use size::TmpfsSize;
+pub use upper::{Directory, OnChange, Place, UpperRequest};
 
 use std::time::Duration;
 
@@ -27,7 +29,9 @@ pub struct Request {
     /// `rd.live.squashimg`: the image below [`Request::live_dir`].
     pub squashimg: String,
     /// Where writes go.
-    pub upper: Upper,
+    pub upper: UpperRequest,
+    /// `liveroot.eject`: the disc comes out at the end.
+    pub eject: bool,
     /// `init=`, or none for the usual places.
     pub init: Option<String>,
     /// Whether a shell may be offered (`rd.shell`); without it a page ends in power-off.
@@ -42,11 +46,4 @@ pub struct Request {
     pub notices: Vec<String>,
     /// Why the words can't be followed at all, if they can't.
     pub refusal: Option<String>,
-}
-
-/// Where writes go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Upper {
-    /// A tmpfs of its own.
-    Tmpfs(TmpfsSize),
 }

@@ -97,23 +97,25 @@ pub const WORDS: &[Word] = &[
     word("rd.live.dir", Dracut, Text, "LiveOS", Acted, "directory of the image on the medium").also(&["live_dir"]),
     word("rd.live.squashimg", Dracut, Text, "squashfs.img", Acted, "file name of the image in that directory"),
     word("rd.live.overlay.size", Dracut, Number, "half of memory", Acted, "size of the tmpfs that takes the writes, MiB").also(&["overlay_size"]),
-    word("rd.overlay", Dracut, Text, "tmpfs", Acted, "where writes go: tmpfs:size=…,nr_inodes=…,nr_blocks=…; devices are not acted on yet").also(&["rd.live.overlay", "overlay"]),
+    word("rd.overlay", Dracut, Text, "a partition of our type, if there is one", Acted, "where writes go: DEVICE[:DIRECTORY|:auto] (LABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…) keeps them, none or tmpfs:size=…,nr_inodes=…,nr_blocks=… does not").also(&["rd.live.overlay", "overlay"]),
     word("rd.shell", Dracut, Bool, "1", Acted, "0: power off rd.retry seconds after the start when no medium is found"),
     word("rd.retry", Dracut, Number, "180", Acted, "seconds until that power-off"),
     word("rd.timeout", Dracut, Number, "0 (no limit)", Acted, "seconds after which the failure page is shown at the latest"),
     word("rd.live.ram", Dracut, Bool, "off", NotYet, "copy the image to memory and release the medium").also(&["live_ram"]),
     word("rd.live.check", Dracut, Bool, "off", NotYet, "check the medium before it is used"),
     word("rd.live.overlay.overlayfs", Dracut, Bool, "on", Idle, "overlayfs is what is always used"),
-    word("rd.live.overlay.readonly", Dracut, Bool, "off", NotYet, "use the saved changes and leave them as they are").also(&["rd.overlay.readonly", "readonly_overlay"]),
-    word("rd.live.overlay.reset", Dracut, Bool, "off", NotYet, "throw the saved changes away").also(&["rd.overlay.reset", "reset_overlay"]),
+    word("rd.live.overlay.readonly", Dracut, Bool, "off", Acted, "show the saved changes and leave them as they are; writes go to memory").also(&["rd.overlay.readonly", "readonly_overlay"]),
+    word("rd.live.overlay.reset", Dracut, Bool, "off", Acted, "throw the saved changes away and begin anew, without a question").also(&["rd.overlay.reset", "reset_overlay"]),
     word("rd.live.overlay.thin", Dracut, Bool, "off", NotYet, "of device-mapper snapshots, which are not used"),
     word("rd.live.overlay.cowfs", Dracut, Text, "ext4", NotYet, "file system of a new overlay partition"),
-    word("rd.live.overlay.nouserconfirmprompt", Dracut, Bool, "off", NotYet, "do not ask when saved changes are missing"),
+    word("rd.live.overlay.nouserconfirmprompt", Dracut, Bool, "off", Acted, "do not ask when saved changes are missing; start without them"),
     word("rd.writable.fsimg", Dracut, Bool, "off", NotYet, "run a nested file system image from memory").also(&["writable_fsimg"]),
     word("rd.minmem", Dracut, Number, "1024", NotYet, "MiB that must stay free when an image is copied to memory"),
     word("rd.live.debug", Dracut, Bool, "off", NotYet, "debug output"),
     word("iso-scan/filename", Dracut, Text, "none", NotYet, "an ISO file on a disk that holds the image"),
-    word("liveroot.overlay", Liveroot, Text, "on", Idle, "off: start without saved changes; writes go to memory"),
+    word("liveroot.overlay", Liveroot, Text, "on", Acted, "off: start without saved changes, writes go to memory; require: rather stop on a page than start without them"),
+    word("liveroot.onchange", Liveroot, Text, "ask", Acted, "saved changes of another image: fresh puts them aside, keep uses them, ask asks for 10 seconds and then takes fresh"),
+    word("liveroot.eject", Liveroot, Bool, "off", Acted, "eject the disc at the end"),
 ];
 
 /// Prefixes of families that are ours to explain: an unknown word below one of them is
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_word_that_is_acted_on_is_read_somewhere() {
-        let readers = include_str!("meant.rs");
+        let readers = concat!(include_str!("meant.rs"), include_str!("upper.rs"));
         for w in WORDS.iter().filter(|w| w.support == Support::Acted) {
             let read = readers.contains(&format!("\"{}\"", w.name))
                 || readers.contains(&format!("b\"{}\"", w.name));

@@ -110,26 +110,35 @@ pub fn length(device: &File) -> u64 {
     device.seek(SeekFrom::End(0)).unwrap_or(0)
 }
 
+/// Whether the device takes no writes: a write-protected stick. Of one that can't be opened
+/// the mount will tell.
+pub fn is_read_only(node: &Path) -> bool {
+    File::open(node).is_ok_and(|device| read_only(&device).is_ok_and(|set| set))
+}
+
+fn read_only(device: &File) -> Result<bool, i32> {
+    let mut set: libc::c_int = 0;
+    // SAFETY: BLKROGET writes one int at this address; the descriptor is open.
+    match unsafe { libc::ioctl(device.as_raw_fd(), BLKROGET as _, &mut set) } {
+        0 => Ok(set != 0),
+        _ => Err(errno()),
+    }
+}
+
 /// Makes a device refuse writes while it lives, and puts back what was before.
 #[derive(Debug)]
 pub struct WriteBarrier {
     device: File,
+    /// Whether it took no writes before.
     before: bool,
 }
 
 impl WriteBarrier {
     /// Raises it on an open device.
     pub fn raise(device: File) -> Result<Self, i32> {
-        let mut before: libc::c_int = 0;
-        // SAFETY: BLKROGET writes one int at this address; the descriptor is open.
-        if unsafe { libc::ioctl(device.as_raw_fd(), BLKROGET as _, &mut before) } != 0 {
-            return Err(errno());
-        }
+        let before = read_only(&device)?;
         set_read_only(&device, true)?;
-        Ok(WriteBarrier {
-            device,
-            before: before != 0,
-        })
+        Ok(WriteBarrier { device, before })
     }
 
     /// Leaves it raised for good.

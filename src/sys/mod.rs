@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod block;
+pub mod borrow;
 pub mod clock;
 pub mod compat;
 pub mod console;

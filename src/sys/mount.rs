@@ -144,14 +144,22 @@ fn kernel_words(context: BorrowedFd<'_>) -> Option<String> {
 /// The options of the mount at `target` as the kernel shows them: those of the superblock,
 /// the last field of its line in `/proc/self/mountinfo` (proc(5)). Empty when there is none.
 pub fn shown_options(proc: &Path, target: &Path) -> String {
+    shown(proc, target, |line| line.rsplit(' ').next())
+}
+
+/// Device number of the file system mounted at `target`, `MAJOR:MINOR`; empty when there is
+/// none. Of btrfs, stat(2) would tell another one.
+pub fn shown_number(proc: &Path, target: &Path) -> String {
+    shown(proc, target, |line| line.split(' ').nth(2))
+}
+
+fn shown(proc: &Path, target: &Path, field: fn(&str) -> Option<&str>) -> String {
     let table = std::fs::read_to_string(proc.join("self/mountinfo")).unwrap_or_default();
     let target = target.to_string_lossy();
     let line = table
         .lines()
         .rfind(|l| l.split(' ').nth(4) == Some(&target));
-    line.and_then(|l| l.rsplit(' ').next())
-        .unwrap_or_default()
-        .to_owned()
+    line.and_then(field).unwrap_or_default().to_owned()
 }
 
 /// Mounts one of the kernel's own file systems (proc, sysfs, devtmpfs, tmpfs).

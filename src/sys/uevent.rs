@@ -15,6 +15,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 pub struct Uevent {
     /// `add`, `change`, `remove`, …
     pub action: String,
+    /// DEVPATH: below /sys.
+    pub devpath: String,
     /// SUBSYSTEM.
     pub subsystem: String,
     /// DEVNAME, without `/dev/`.
@@ -78,9 +80,10 @@ impl UeventSocket {
 pub fn parse(record: &[u8]) -> Option<Uevent> {
     let mut parts = record.split(|b| *b == 0);
     let head = std::str::from_utf8(parts.next()?).ok()?;
-    let (action, _) = head.split_once('@')?;
+    let (action, devpath) = head.split_once('@')?;
     let mut event = Uevent {
         action: action.to_owned(),
+        devpath: devpath.to_owned(),
         ..Uevent::default()
     };
     for part in parts {

@@ -1,4 +1,7 @@
 //! The hunt for the medium: threads tell what they saw, [`Search`] decides, this acts.
+//! What it knows of devices serves the search for the upper after it ([`upper`]).
+
+pub mod upper;
 
 use super::examine::{self, Sought, Stack};
 use super::failure::Failure;
@@ -9,10 +12,11 @@ use super::medium::describe;
 use super::page;
 use super::probe::{self, probe_device};
 use super::report::Report;
+use crate::plan::announced::Announced;
 use crate::plan::medium::Probe;
 use crate::plan::modules::Rank;
 use crate::plan::search::{Action, Event, Look, Search};
-use crate::request::{DeviceSpec, Request};
+use crate::request::{DeviceSpec, Place, Request};
 use crate::sys::uevent::{Received, Uevent, UeventSocket};
 use crate::sys::{block, clock, power, process};
 use std::collections::HashMap;
@@ -26,25 +30,28 @@ const USB_STORAGE: &str = "usb:v0000p0000d0000dc00dsc00dp00ic08isc06ip50in00";
 const DRIVERS: Duration = Duration::from_secs(15);
 
 /// What threads tell the one that owns the search; the number is the candidate's order.
+#[derive(Debug)]
 enum Message {
     Uevent(Uevent),
     EventsLost,
     Probed(String, usize, Probe),
     Looked(String, usize, Look),
     Examined(String, usize, Box<Result<Stack, String>>),
+    /// Somebody at a console pressed a key.
+    Key(u8),
 }
 
-/// Runs until the medium is found; its name, and the stack that was mounted from it.
-pub fn run(
-    machine: &Machine,
-    request: &Request,
+/// Runs until the medium is found: the stack that was mounted from it, and the hunt, which
+/// knows the other devices.
+pub fn run<'a>(
+    machine: &'a Machine,
+    request: &'a Request,
     sought: Sought,
     search: Search,
-    loader: &Loader,
+    loader: &'a Loader,
     report: &mut Report,
-) -> Result<(String, Stack), Failure> {
+) -> Result<(Hunt<'a>, String, Stack), Failure> {
     let (sender, receiver) = channel();
-    let stacks = HashMap::new();
     let mut hunt = Hunt {
         machine,
         request,
@@ -52,27 +59,32 @@ pub fn run(
         search,
         sought,
         sender,
-        stacks,
+        receiver,
+        stacks: HashMap::new(),
+        announced: Announced::default(),
     };
     hunt.listen(report);
     hunt.walk();
-    let name = hunt.run(&receiver, report);
-    loader.stop();
+    let name = hunt.run(report);
     report.take_candidates(&hunt.search);
     let name = name?;
     let stack = hunt.stacks.remove(&name).ok_or(Failure::MediumNotFound)?;
     report.take_medium(&hunt.search, &name, &stack.node, stack.fs);
-    Ok((name, stack))
+    Ok((hunt, name, stack))
 }
 
-struct Hunt<'a> {
+/// What is known of devices, and who tells.
+#[derive(Debug)]
+pub struct Hunt<'a> {
     machine: &'a Machine,
     request: &'a Request,
     loader: &'a Loader,
     search: Search,
     sought: Sought,
     sender: Sender<Message>,
+    receiver: Receiver<Message>,
     stacks: HashMap<String, Stack>,
+    announced: Announced,
 }
 
 impl Hunt<'_> {
@@ -107,17 +119,13 @@ impl Hunt<'_> {
         }
     }
 
-    fn run(
-        &mut self,
-        receiver: &Receiver<Message>,
-        report: &mut Report,
-    ) -> Result<String, Failure> {
+    fn run(&mut self, report: &mut Report) -> Result<String, Failure> {
         let mut loading_since = None;
         loop {
             let now = clock::since_boot();
             let deadline = self.search.next_deadline(now);
             let wait = deadline.saturating_sub(now).max(Duration::from_millis(1));
-            let events = match receiver.recv_timeout(wait) {
+            let events = match self.receiver.recv_timeout(wait) {
                 Ok(message) => self.receive(message),
                 Err(_) => vec![self.tick(&mut loading_since)],
             };
@@ -213,10 +221,17 @@ impl Hunt<'_> {
                 vec![Event::Examined(name, outcome)]
             }
             Message::Uevent(uevent) => self.receive_uevent(uevent).into_iter().collect(),
+            Message::Key(_) => Vec::new(),
         }
     }
 
     fn receive_uevent(&mut self, uevent: Uevent) -> Option<Event> {
+        self.announced.take(
+            clock::since_boot(),
+            &uevent.action,
+            &uevent.devpath,
+            uevent.modalias.as_deref(),
+        );
         if let Some(alias) = uevent.modalias.filter(|_| uevent.action == "add") {
             self.loader.want(&alias);
         }
@@ -247,7 +262,8 @@ impl Hunt<'_> {
         };
         let (device, order) = (candidate.device.clone(), candidate.order);
         let spec = self.search.wanted.spec.as_ref();
-        let with_table = spec.is_some_and(DeviceSpec::needs_table);
+        let place = &self.request.upper.place;
+        let with_table = spec.is_some_and(DeviceSpec::needs_table) || *place != Place::Memory;
         let machine = self.machine.clone();
         self.spawn(move |sender| {
             let probe = probe_device(&machine, &device, with_table);
@@ -330,7 +346,7 @@ fn block_event(name: String) -> Uevent {
         action: "add".into(),
         subsystem: "block".into(),
         devname: Some(name),
-        modalias: None,
+        ..Uevent::default()
     }
 }
 

@@ -1,0 +1,69 @@
+//! Questions on the consoles, answered by a key, with an answer of their own when nobody is
+//! there.
+
+use super::machine::Machine;
+use super::page;
+use crate::sys::console::{self, KeyStop};
+use crate::sys::{clock, process};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// Hears keys while it lives; dropped, the consoles are as they were.
+#[derive(Debug)]
+pub struct Listener(#[allow(dead_code)] KeyStop);
+
+/// Calls `heard` with each byte that is typed on any console. None when no console can be
+/// read; then nobody can answer.
+pub fn listen(machine: &Machine, heard: impl Fn(u8) + Send + 'static) -> Option<Listener> {
+    let (keys, stop) = console::open_keys(&console::active(&machine.sys, &machine.dev))?;
+    let reading = process::start_thread(Box::new(move || keys.read(&heard)));
+    reading.ok().map(|()| Listener(stop))
+}
+
+/// One line of a countdown, over the one before.
+pub fn countdown(what: &str, seconds: u64) -> String {
+    match seconds {
+        0 => format!("\r {what}.              \n"),
+        n => format!("\r {what} in {n} s ... "),
+    }
+}
+
+/// Asks, and waits for one of `keys` (lower case) or `limit`. Enter and silence give
+/// `otherwise`.
+pub fn question(
+    machine: &Machine,
+    text: &str,
+    keys: &[u8],
+    otherwise: (u8, &str),
+    limit: Duration,
+) -> u8 {
+    page::show(machine, text);
+    let (sender, receiver) = channel();
+    let _listener = listen(machine, move |key| {
+        // Nobody asks any more.
+        let _ = sender.send(key.to_ascii_lowercase());
+    });
+    let end = clock::since_boot() + limit;
+    loop {
+        let left = end.saturating_sub(clock::since_boot());
+        let seconds = left.as_secs() + u64::from(left.subsec_millis() > 0);
+        page::show(machine, &countdown(otherwise.1, seconds));
+        if left.is_zero() {
+            return otherwise.0;
+        }
+        let next = left.min(Duration::from_secs(1));
+        match receiver.recv_timeout(next) {
+            Ok(b'\r' | b'\n') => return answered(machine, otherwise.0),
+            Ok(key) if keys.contains(&key) => return answered(machine, key),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                process::wait_until(clock::since_boot() + next, clock::since_boot)
+            }
+        }
+    }
+}
+
+fn answered(machine: &Machine, key: u8) -> u8 {
+    page::show(machine, "\n");
+    key
+}

@@ -1,0 +1,110 @@
+//! The directories of an upper: made with the modes, owners and labels that they need.
+
+use super::machine::Machine;
+use super::report::Report;
+use crate::plan::root::{RootAttributes, decide_root_attributes};
+use crate::sys::Error;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The directories an overlay is stacked from, beside the image.
+#[derive(Debug)]
+pub struct UpperDirs {
+    /// Saved changes that are only seen: a lower layer on top of the image.
+    pub readonly: Option<PathBuf>,
+    /// upperdir.
+    pub upper: PathBuf,
+    /// workdir, on the same file system.
+    pub work: PathBuf,
+}
+
+impl UpperDirs {
+    /// Leaves the links that dracut's users know: /run/overlayfs, /run/ovlwork, and
+    /// /run/overlayfs-r for a layer that is only seen.
+    pub fn link(&self, machine: &Machine, report: &mut Report) {
+        let links = [
+            ("overlayfs", Some(&self.upper)),
+            ("ovlwork", Some(&self.work)),
+            ("overlayfs-r", self.readonly.as_ref()),
+        ];
+        for (link, target) in links {
+            let Some(target) = target else { continue };
+            if let Err(e) = std::os::unix::fs::symlink(target, machine.run.join(link)) {
+                report.warn(format!("linking {}/{link}: {e}", machine.run.display()));
+            }
+        }
+    }
+}
+
+/// Makes one directory; one that is there already is an error.
+pub fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
+    std::fs::DirBuilder::new()
+        .mode(mode)
+        .create(path)
+        .map_err(|e| Error::io("creating", path.display(), &e))
+}
+
+/// Makes the directories of `path` below `root` that are missing; what is there must be
+/// directories, not links that lead elsewhere.
+pub fn make_dirs_below(root: &Path, path: &str, mode: u32) -> Result<PathBuf, Error> {
+    let mut at = root.to_owned();
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        at.push(part);
+        match std::fs::symlink_metadata(&at) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => {
+                return Err(Error::new(
+                    "using as a directory",
+                    at.display(),
+                    libc::ENOTDIR,
+                ));
+            }
+            Err(_) => make_dir(&at, mode)?,
+        }
+    }
+    Ok(at)
+}
+
+/// Removes what a directory holds; false when there was nothing.
+pub fn clear(dir: &Path) -> Result<bool, Error> {
+    let fail = |e: &std::io::Error| Error::io("clearing", dir.display(), e);
+    let mut found = false;
+    for entry in std::fs::read_dir(dir).map_err(|e| fail(&e))? {
+        let path = entry.map_err(|e| fail(&e))?.path();
+        let is_dir = std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir());
+        let removed = if is_dir {
+            std::fs::remove_dir_all(&path)
+        } else {
+            std::fs::remove_file(&path)
+        };
+        removed.map_err(|e| fail(&e))?;
+        found = true;
+    }
+    Ok(found)
+}
+
+/// The upper's root directory is what users see as `/`: mode, owner and SELinux label are
+/// the image's.
+pub fn dress_like(image: &Path, upper: &Path) -> Result<(), Error> {
+    let fail = |e: &std::io::Error| Error::io("copying the attributes of / to", upper.display(), e);
+    let meta = std::fs::metadata(image).map_err(|e| fail(&e))?;
+    let wanted = decide_root_attributes(RootAttributes {
+        mode: meta.mode(),
+        uid: meta.uid(),
+        gid: meta.gid(),
+    });
+    std::os::unix::fs::chown(upper, Some(wanted.uid), Some(wanted.gid)).map_err(|e| fail(&e))?;
+    std::fs::set_permissions(upper, std::fs::Permissions::from_mode(wanted.mode))
+        .map_err(|e| fail(&e))?;
+    label_like(image, upper);
+    Ok(())
+}
+
+/// Copies the SELinux label. Without SELinux in the kernel it has no meaning to lose.
+pub fn label_like(from: &Path, to: &Path) {
+    let mut label = [0u8; 256];
+    if let Ok(n) = rustix::fs::getxattr(from, "security.selinux", &mut label) {
+        let flags = rustix::fs::XattrFlags::empty();
+        let _ = rustix::fs::setxattr(to, "security.selinux", &label[..n], flags);
+    }
+}

@@ -1,0 +1,235 @@
+//! The search for the device that keeps the changes: it may come later than the medium.
+
+use super::{Hunt, Message};
+use crate::boot::ask::{self, Listener};
+use crate::boot::failure::Failure;
+use crate::boot::{gather, page, saved};
+use crate::ondisk::FsFacts;
+use crate::plan::medium::Device;
+use crate::plan::search::Action;
+use crate::plan::upper::{
+    Decision, Times, decide_among, decide_home, decide_upper, describe_others,
+};
+use crate::request::Place;
+use crate::sys::clock;
+use crate::units::ImageId;
+use std::time::Duration;
+
+/// A device that keeps the changes.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    /// The device.
+    pub device: Device,
+    /// Its file system, if one was recognised.
+    pub fs: Option<FsFacts>,
+    /// Whether it is a partition of our own type.
+    pub ours: bool,
+    /// Why it.
+    pub why: String,
+}
+
+/// What came of the search.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// This one.
+    Keeper(Box<Keeper>),
+    /// None, and nobody asked for one.
+    Nothing,
+    /// What was asked for is not there or can't be used.
+    Missing {
+        /// Why, in a sentence.
+        why: String,
+        /// Whether whoever is at the console has been asked.
+        asked: bool,
+    },
+}
+
+impl Found {
+    /// The device, if there is one.
+    pub fn device(&self) -> Option<&Device> {
+        match self {
+            Found::Keeper(keeper) => Some(&keeper.device),
+            Found::Nothing | Found::Missing { .. } => None,
+        }
+    }
+}
+
+/// Seconds of the question whether to start without saved changes.
+const QUESTION: Duration = Duration::from_secs(10);
+
+/// At most so long between two looks at the clock.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Hunt<'_> {
+    /// Looks for it among the devices seen, and waits as long as the words and the hardware
+    /// give reason to. `medium` is the device that the image was found on.
+    pub fn find_upper(&mut self, medium: &str, own: Option<&ImageId>) -> Found {
+        let place = &self.request.upper.place;
+        if *place == Place::Memory {
+            return Found::Nothing;
+        }
+        let Some(medium) = self.device(medium) else {
+            return Found::Nothing;
+        };
+        let began = clock::since_boot();
+        let mut question: Option<Question> = None;
+        let mut page_shown = false;
+        loop {
+            let now = clock::since_boot();
+            let awaited = self.announced.awaited(now);
+            let times = Times {
+                now,
+                began,
+                coming_up: awaited.is_some(),
+            };
+            let mut decision = decide_upper(place, &medium, &self.search.candidates(), times);
+            if let Decision::Compare(names) = &decision {
+                let found: Vec<_> = names
+                    .iter()
+                    .map(|n| (n.clone(), self.used_with(n)))
+                    .collect();
+                decision = decide_among(&found, own);
+            }
+            let until = match decision {
+                Decision::Take(name, why) => match self.keeper(&name, why) {
+                    Some(keeper) => {
+                        if page_shown || question.is_some() {
+                            page::show(self.machine, &format!("\n Found on {name}. Starting.\n"));
+                        }
+                        return Found::Keeper(Box::new(keeper));
+                    }
+                    None => now + LOOK,
+                },
+                Decision::Wait(until) => awaited.map_or(until, |end| until.min(end)),
+                Decision::Refused(why) => return Found::Missing { why, asked: false },
+                Decision::Missing | Decision::Compare(_) => {
+                    if *place == Place::Ours && !self.request.upper.required {
+                        return Found::Nothing;
+                    }
+                    let why = format!("{place}: no such device was found");
+                    if self.request.upper.required {
+                        if !page_shown {
+                            self.show_required(&why);
+                            page_shown = true;
+                        }
+                    } else if !self.request.upper.may_ask {
+                        return Found::Missing { why, asked: true };
+                    } else {
+                        let question = question.get_or_insert_with(|| self.ask(&why));
+                        question.show_left(self, now);
+                        if now >= question.end {
+                            return Found::Missing { why, asked: true };
+                        }
+                    }
+                    now + LOOK
+                }
+            };
+            if self.wait(until) && question.is_some() {
+                let why = format!("{place}: no such device was found");
+                return Found::Missing { why, asked: true };
+            }
+        }
+    }
+
+    /// Waits for one message; whether it was the key that ends a question.
+    fn wait(&mut self, until: Duration) -> bool {
+        let left = until.saturating_sub(clock::since_boot());
+        let left = left.clamp(Duration::from_millis(1), LOOK);
+        let Ok(message) = self.receiver.recv_timeout(left) else {
+            return false;
+        };
+        if let Message::Key(key) = message {
+            return matches!(key, b'\r' | b'\n');
+        }
+        for event in self.receive(message) {
+            for action in self.search.step(clock::since_boot(), event) {
+                if let Action::Probe(name) = action {
+                    self.start_probe(name);
+                }
+            }
+        }
+        false
+    }
+
+    /// The partition for /home beside the medium or the upper.
+    pub fn find_home(&self, medium: &str, upper: Option<&Device>) -> Option<Keeper> {
+        let name = decide_home(&self.device(medium)?, upper, &self.search.candidates())?;
+        self.keeper(&name, "its type says so".to_owned())
+    }
+
+    /// Partitions of our type that were not taken.
+    pub fn others(&self, taken: Option<&str>) -> Vec<(String, String)> {
+        describe_others(taken, &self.search.candidates())
+    }
+
+    fn device(&self, name: &str) -> Option<Device> {
+        let known = self.search.candidate(name).map(|c| c.device.clone());
+        known.or_else(|| gather::device(self.machine, name))
+    }
+
+    fn keeper(&self, name: &str, why: String) -> Option<Keeper> {
+        let candidate = self.search.candidate(name)?;
+        Some(Keeper {
+            device: candidate.device.clone(),
+            fs: candidate.facts.fs.clone(),
+            ours: candidate.facts.part_type.as_deref() == Some(crate::layout::UPPER_TYPE),
+            why,
+        })
+    }
+
+    /// The image that a partition of ours was used with last.
+    fn used_with(&self, name: &str) -> Option<ImageId> {
+        let fs = self.search.candidate(name)?.facts.fs.as_ref()?.kind;
+        saved::peek_image(self.machine, self.loader, name, fs)
+    }
+
+    fn ask(&self, why: &str) -> Question {
+        self.loader.load_for_page();
+        let text = format!(
+            "\n The place for saved changes is not there: {why}.\n Plug it in now, or press Enter to start without saved changes.\n"
+        );
+        page::show(self.machine, &text);
+        let sender = self.sender.clone();
+        Question {
+            end: clock::since_boot() + QUESTION,
+            shown: 0,
+            _listener: ask::listen(self.machine, move |key| {
+                // The hunt may be over.
+                let _ = sender.send(Message::Key(key));
+            }),
+        }
+    }
+
+    fn show_required(&self, why: &str) {
+        log::error!("upper-required: {why}");
+        self.loader.load_for_page();
+        let failure = Failure::UpperRequired(why.to_owned());
+        let notes = self.loader.troubles();
+        page::show(
+            self.machine,
+            &page::render(&failure, self.request, &notes, None),
+        );
+    }
+}
+
+/// The question that is on the screen.
+struct Question {
+    end: Duration,
+    /// Seconds shown last.
+    shown: u64,
+    _listener: Option<Listener>,
+}
+
+impl Question {
+    fn show_left(&mut self, hunt: &Hunt<'_>, now: Duration) {
+        let left = self.end.saturating_sub(now);
+        let seconds = left.as_secs() + u64::from(left.subsec_millis() > 0);
+        if seconds != self.shown {
+            self.shown = seconds;
+            page::show(
+                hunt.machine,
+                &ask::countdown("Starting without them", seconds),
+            );
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Saved changes: the partition is checked, mounted, and its directories are made ready.
+
+use super::check;
+use super::dirs::{clear, dress_like, label_like, make_dir, make_dirs_below};
+use super::examine::{mount_untouched, open_below};
+use super::hunt::upper::Keeper;
+use super::loader::Loader;
+use super::machine::Machine;
+use super::report::{Report, UpperReport};
+use super::session::{self, Sessions};
+use crate::layout::{CURRENT, SESSION_JSON, UPPER_DIR};
+use crate::ondisk::{FsKind, session::parse_session};
+use crate::plan::check::Checked;
+use crate::plan::session::{Last, decide_last};
+use crate::plan::spot::Spot;
+use crate::request::{Directory, Place, UpperRequest};
+use crate::sys::block;
+use crate::sys::mount::{self, Access, Detached, shown_number, shown_options};
+use crate::units::ImageId;
+use rustix::fs::ResolveFlags;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What the saved changes are compared with and named after.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// The image's id.
+    pub image: Option<ImageId>,
+    /// The medium's label, empty when it has none.
+    pub label: String,
+    /// The medium's UUID, likewise.
+    pub uuid: String,
+    /// `rd.live.dir`.
+    pub live_dir: String,
+}
+
+/// The saved changes, mounted.
+#[derive(Debug)]
+pub struct Saved {
+    /// upperdir and workdir; no workdir when they are only seen.
+    pub upper: PathBuf,
+    /// As above.
+    pub work: Option<PathBuf>,
+    /// The session's file below the mount, while it is ours to close.
+    pub session: Option<String>,
+}
+
+/// File systems that an upper can be on: extended attributes, d_type, whiteouts.
+fn can_hold_upper(fs: FsKind) -> bool {
+    matches!(fs, FsKind::Ext | FsKind::Xfs | FsKind::Btrfs | FsKind::F2fs)
+}
+
+/// The file system of a keeper, or why it can't hold an upper.
+pub fn usable_fs(keeper: &Keeper, node: &Path) -> Result<FsKind, String> {
+    let node = node.display();
+    let make = format!("make one with mkfs.ext4 {node}");
+    match keeper.fs.as_ref().map(|fs| fs.kind) {
+        Some(fs) if can_hold_upper(fs) => Ok(fs),
+        Some(FsKind::DmSnapshot) => Err(format!(
+            "{node} holds a device-mapper snapshot of dmsquash-live (DM_snapshot_cow), which is \
+             not used here; it was left as it is, and the old image still boots with it"
+        )),
+        Some(FsKind::Luks) => Err(format!(
+            "{node} is encrypted, and this version does not open encrypted saved changes"
+        )),
+        Some(fs) => Err(format!(
+            "{node} is {}, which can't hold saved changes (ext4, xfs, btrfs and f2fs can); \
+             what is on it was left alone: save it elsewhere and {make}",
+            fs.name()
+        )),
+        None => Err(format!("{node} has no file system: {make}")),
+    }
+}
+
+/// Mounts the saved changes at /run/initramfs/overlayfs and makes them ready. The reason, in
+/// a sentence, when they can't be used; then nothing of them is mounted.
+pub fn open(
+    machine: &Machine,
+    loader: &Loader,
+    request: &UpperRequest,
+    keeper: &Keeper,
+    own: &Own,
+    report: &mut Report,
+) -> Result<Saved, String> {
+    let node = block::node(&machine.dev, &keeper.device.name);
+    let fs = usable_fs(keeper, &node)?;
+    let mut readonly = request.readonly;
+    if !readonly && block::is_read_only(&node) {
+        report.tell(format!(
+            "{} is write-protected: saved changes are seen, changes of this session are lost at its end.",
+            node.display()
+        ));
+        readonly = true;
+    }
+    let checked = if readonly {
+        Checked::Skipped("nothing is written to it".to_owned())
+    } else {
+        check::check(machine, &node, fs)
+    };
+    log::info!("check of {}: {checked}", node.display());
+    if let Checked::Failed(why) = &checked {
+        return Err(format!(
+            "the file system on {0} is damaged ({why}): repair it with fsck.{1} {0} from another system",
+            node.display(),
+            fs.name()
+        ));
+    }
+    let at = machine.saved();
+    attach(loader, &node, fs, readonly, &at)?;
+    let opened = ready(machine, request, keeper, own, readonly, report);
+    let (saved, last) = match opened {
+        Ok(done) => done,
+        Err(why) => {
+            // The reason is what counts; a mount that stays is named in /proc/mounts.
+            let _ = mount::unmount(&at, false);
+            return Err(why);
+        }
+    };
+    tell_last(last, &checked, &node, readonly, report);
+    let below = saved.upper.strip_prefix(&at).unwrap_or(&saved.upper);
+    report.upper = Some(UpperReport {
+        kind: if readonly { "saved-readonly" } else { "saved" },
+        size: capacity(&at),
+        options: shown_options(&machine.proc, &at),
+        device: Some(node.display().to_string()),
+        fs: Some(fs.name()),
+        number: shown_number(&machine.proc, &at),
+        directory: Some(format!("/{}", below.display())),
+        why: keeper.why.clone(),
+        last: Some(last.name()),
+        check: Some(checked.to_string()),
+        image: own.image.as_ref().map(ToString::to_string),
+    });
+    Ok(saved)
+}
+
+fn capacity(at: &Path) -> u64 {
+    let stat = rustix::fs::statfs(at);
+    stat.map_or(0, |s| s.f_blocks * u64::try_from(s.f_bsize).unwrap_or(0))
+}
+
+fn attach(
+    loader: &Loader,
+    node: &Path,
+    fs: FsKind,
+    readonly: bool,
+    at: &Path,
+) -> Result<(), String> {
+    let mounted = if readonly {
+        let (mount, barrier) = mount_untouched(loader, node, fs)?;
+        if let Some(barrier) = barrier {
+            barrier.keep();
+        }
+        mount
+    } else {
+        loader.need(&format!("fs-{}", fs.name()));
+        let device = node.to_string_lossy();
+        Detached::mount(fs.name(), &device, Access::ReadWrite, &[]).map_err(|e| e.to_string())?
+    };
+    std::fs::create_dir_all(at).map_err(|e| format!("creating {}: {e}", at.display()))?;
+    mounted.attach(at).map_err(|e| e.to_string())
+}
+
+/// Chooses the place on the mounted file system and makes it ready.
+fn ready(
+    machine: &Machine,
+    request: &UpperRequest,
+    keeper: &Keeper,
+    own: &Own,
+    readonly: bool,
+    report: &mut Report,
+) -> Result<(Saved, Last), String> {
+    let at = machine.saved();
+    let spot = choose_spot(&at, request, keeper, own)?;
+    let sessions = Sessions {
+        at: &at,
+        spot: &spot,
+    };
+    sessions.refuse_files()?;
+    let kept = sessions.kept();
+    let last = decide_last(&kept);
+    if readonly {
+        let upper = at.join(&spot.upper);
+        if !upper.is_dir() {
+            return Err(format!(
+                "no saved changes at /{} of {}, and it may not be written to",
+                spot.upper, keeper.device.name
+            ));
+        }
+        let saved = Saved {
+            upper,
+            work: None,
+            session: None,
+        };
+        return Ok((saved, last));
+    }
+    session::settle(machine, request, &sessions, kept, own, report)?;
+    let make = |path: &str, mode| make_dirs_below(&at, path, mode).map_err(|e| e.to_string());
+    let fresh = !at.join(&spot.upper).exists();
+    // What lies above them is made with the upper's own mode.
+    let upper = make(&spot.upper, 0o755)?;
+    if fresh {
+        dress_like(&machine.rootfsbase(), &upper).map_err(|e| e.to_string())?;
+    }
+    let work = at.join(&spot.work);
+    match std::fs::symlink_metadata(&work) {
+        Ok(meta) if meta.is_dir() => {
+            clear(&work).map_err(|e| e.to_string())?;
+        }
+        Ok(_) => return Err(format!("/{} is no directory", spot.work)),
+        Err(_) => {
+            make_dir(&work, 0o700).map_err(|e| e.to_string())?;
+            label_like(&machine.rootfsbase(), &work);
+        }
+    }
+    sessions.mark_open(own, report);
+    let saved = Saved {
+        upper,
+        work: Some(work),
+        session: Some(spot.session.clone()),
+    };
+    Ok((saved, last))
+}
+
+/// Ours on partitions of our type, and wherever we have been before; else dracut's.
+fn choose_spot(
+    at: &Path,
+    request: &UpperRequest,
+    keeper: &Keeper,
+    own: &Own,
+) -> Result<Spot, String> {
+    if let Place::Named(_, Directory::Given(path)) = &request.place {
+        let spot = Spot::beside(path);
+        if spot.work == spot.upper {
+            return Err(format!("/{path} is the name of the work directory"));
+        }
+        return Ok(spot);
+    }
+    let dracut = Spot::dracut(&own.live_dir, &own.label, &own.uuid);
+    let there = |path: &str| std::fs::symlink_metadata(at.join(path)).is_ok();
+    if keeper.ours || (there(UPPER_DIR) && !there(&dracut.upper)) {
+        return Ok(Spot::ours());
+    }
+    Ok(dracut)
+}
+
+/// The user hears of an end that was none.
+fn tell_last(last: Last, checked: &Checked, node: &Path, readonly: bool, report: &mut Report) {
+    if last != Last::NotClosed {
+        if *checked == Checked::Repaired {
+            report.tell(format!(
+                "The file system on {} had errors; they are repaired.",
+                node.display()
+            ));
+        }
+        return;
+    }
+    let result = match checked {
+        _ if readonly => "Its latest changes may be missing here".to_owned(),
+        Checked::Clean => "The file system was checked and is in order".to_owned(),
+        Checked::Repaired => "The file system was checked and repaired".to_owned(),
+        other => format!("The file system was {other}"),
+    };
+    report.tell(format!(
+        "The last session with saved changes on {} did not end cleanly (power loss?). {result}.",
+        node.display()
+    ));
+}
+
+/// The image that a partition of ours was used with last, read without touching it.
+pub fn peek_image(machine: &Machine, loader: &Loader, name: &str, fs: FsKind) -> Option<ImageId> {
+    let node = block::node(&machine.dev, name);
+    let (mount, _barrier) = mount_untouched(loader, &node, fs).ok()?;
+    let path = format!("{UPPER_DIR}/{CURRENT}/{SESSION_JSON}");
+    let file = open_below(mount.root(), &path, ResolveFlags::BENEATH).ok()?;
+    let mut bytes = Vec::new();
+    File::from(file).take(4096).read_to_end(&mut bytes).ok()?;
+    parse_session(&bytes).ok()?.image
+}

@@ -1,0 +1,205 @@
+//! Sessions of saved changes: found, put aside, thrown away, marked.
+
+use super::ask;
+use super::machine::Machine;
+use super::report::Report;
+use super::saved::Own;
+use crate::layout::{SESSION_SCHEMA, Session};
+use crate::ondisk::session::{parse_session, session_bytes};
+use crate::ondisk::snapshot;
+use crate::plan::session::{KEPT_OTHER, Kept, Use, decide_session};
+use crate::plan::spot::Spot;
+use crate::request::UpperRequest;
+use crate::sys::clock;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// The sessions at one spot of a mounted file system.
+#[derive(Debug)]
+pub struct Sessions<'a> {
+    /// Where it is mounted.
+    pub at: &'a Path,
+    /// The spot.
+    pub spot: &'a Spot,
+}
+
+/// Seconds of the question what to do with another image's changes.
+const QUESTION: Duration = Duration::from_secs(10);
+
+/// Does what is decided about the changes that are there. The reason, if it can't be done.
+pub fn settle(
+    machine: &Machine,
+    request: &UpperRequest,
+    sessions: &Sessions<'_>,
+    kept: Kept,
+    own: &Own,
+    report: &mut Report,
+) -> Result<(), String> {
+    sessions.finish_discarding()?;
+    if request.reset {
+        if kept != Kept::Nothing {
+            sessions.discard()?;
+            report.tell("The saved changes were thrown away (rd.overlay.reset).".to_owned());
+        }
+        return Ok(());
+    }
+    let mut step = decide_session(
+        &kept,
+        own.image.as_ref(),
+        request.on_change,
+        request.may_ask,
+    );
+    if step == Use::Ask {
+        step = ask_which(machine, &kept);
+    }
+    match step {
+        Use::Create | Use::Keep | Use::Ask => {}
+        Use::KeepOther => report.tell(KEPT_OTHER.to_owned()),
+        Use::Fresh => {
+            let aside = sessions.put_aside()?;
+            report.tell(format!(
+                "The saved changes were made on another image. They are put aside (/{aside}), and \
+                 this session begins anew; liveroot sessions lists them, and \
+                 liveroot.onchange=keep would have used them."
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn ask_which(machine: &Machine, kept: &Kept) -> Use {
+    let label = match kept {
+        Kept::Marked(session) if !session.label.is_empty() => format!(" ({})", session.label),
+        _ => String::new(),
+    };
+    let text = format!(
+        "\n The saved changes were made on another image{label}.\n\
+         \x20  f  put them aside and begin anew (nothing is lost)\n\
+         \x20  k  use them all the same (programs may break)\n"
+    );
+    match ask::question(machine, &text, b"fk", (b'f', "Beginning anew"), QUESTION) {
+        b'k' => Use::KeepOther,
+        _ => Use::Fresh,
+    }
+}
+
+impl Sessions<'_> {
+    /// What is there.
+    pub fn kept(&self) -> Kept {
+        let session = read_session(&self.at.join(&self.spot.session));
+        let there = self.at.join(&self.spot.upper).is_dir();
+        match session {
+            _ if !there => Kept::Nothing,
+            Some(session) => Kept::Marked(session),
+            None => Kept::Unmarked,
+        }
+    }
+
+    /// A file in the place of the upper directory is somebody's, and stays.
+    pub fn refuse_files(&self) -> Result<(), String> {
+        let path = self.at.join(&self.spot.upper);
+        let Ok(meta) = std::fs::symlink_metadata(&path) else {
+            return Ok(());
+        };
+        if meta.is_dir() {
+            return Ok(());
+        }
+        let shown = format!("/{}", self.spot.upper);
+        let mut head = Vec::new();
+        if meta.is_file() {
+            let file = File::open(&path).map_err(|e| format!("opening {shown}: {e}"))?;
+            // What can't be read is no snapshot that we know.
+            let _ = file.take(snapshot::HEAD).read_to_end(&mut head);
+        }
+        if snapshot::is_cow(&head) {
+            return Err(format!(
+                "{shown} is a device-mapper snapshot of dmsquash-live (DM_snapshot_cow), which is not \
+                 used here; it was left as it is: start the old image with it once more and copy out what you need"
+            ));
+        }
+        Err(format!(
+            "{shown} is a file; saved changes need a directory there"
+        ))
+    }
+
+    /// Renames what is there to the first free number.
+    fn put_aside(&self) -> Result<String, String> {
+        let free =
+            |n: &u32| std::fs::symlink_metadata(self.at.join(self.spot.aside(*n).0)).is_err();
+        let n = (1..10_000)
+            .find(free)
+            .ok_or("10,000 sessions are put aside already")?;
+        let (base, session) = self.spot.aside(n);
+        if let Some(session) = session {
+            self.rename(&self.spot.session, &session)?;
+        }
+        self.rename(&self.spot.base, &base)?;
+        Ok(base)
+    }
+
+    /// Renamed first: a power cut in the middle leaves no half of it in use.
+    fn discard(&self) -> Result<(), String> {
+        self.rename(&self.spot.base, &self.spot.discarded())?;
+        self.finish_discarding()
+    }
+
+    /// Removes what an earlier boot had begun to throw away.
+    fn finish_discarding(&self) -> Result<(), String> {
+        let path = self.at.join(self.spot.discarded());
+        match std::fs::remove_dir_all(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("removing /{}: {e}", self.spot.discarded()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), String> {
+        std::fs::rename(self.at.join(from), self.at.join(to))
+            .map_err(|e| format!("renaming /{from} to /{to}: {e}"))
+    }
+
+    /// Marks the session as in use, on the disk. A full or failing file system is no reason
+    /// not to use it.
+    pub fn mark_open(&self, own: &Own, report: &mut Report) {
+        let path = self.at.join(&self.spot.session);
+        let now = clock::wall().as_secs();
+        let made = read_session(&path).map_or(now, |session| session.made);
+        let session = Session {
+            schema: SESSION_SCHEMA,
+            image: own.image.clone(),
+            label: own.label.clone(),
+            made,
+            used: now,
+            open: true,
+        };
+        let written = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .and_then(|file| {
+                file.write_all_at(&session_bytes(&session), 0)
+                    .map(|()| file)
+            })
+            .and_then(|file| file.sync_all())
+            .and_then(|()| File::open(self.at))
+            .and_then(|root| Ok(rustix::fs::syncfs(&root)?));
+        if let Err(e) = written {
+            report.warn(format!("marking the session in {}: {e}", path.display()));
+        }
+    }
+}
+
+fn read_session(path: &Path) -> Option<Session> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .ok()?
+        .take(4096)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    parse_session(&bytes).ok()
+}

@@ -1,0 +1,200 @@
+//! Which device keeps the changes, and how long one that is not there is waited for.
+
+use super::medium::{Device, match_name};
+use super::search::{Candidate, UNANSWERED, Verdict};
+use crate::layout::{HOME_TYPE, UPPER_TYPE};
+use crate::ondisk::FsKind;
+use crate::request::{DeviceSpec, Place};
+use crate::units::ImageId;
+use std::time::Duration;
+
+/// A device that the words name is waited for so long, counted from when the medium was
+/// found: a disk that spins up takes 10 s at most.
+pub const NAMED: Duration = Duration::from_secs(10);
+
+/// Nobody named it: devices that have announced themselves are waited for no longer.
+pub const ANNOUNCED: Duration = Duration::from_secs(5);
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// This device; and why it.
+    Take(String, String),
+    /// Several are as good: which image was each used with?
+    Compare(Vec<String>),
+    /// It may still come, until then.
+    Wait(Duration),
+    /// What the words name can't be used.
+    Refused(String),
+    /// There is none.
+    Missing,
+}
+
+/// The times that a decision looks at, all since the kernel started.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Now.
+    pub now: Duration,
+    /// When the medium was found.
+    pub began: Duration,
+    /// Whether hardware has announced disks that are not there yet.
+    pub coming_up: bool,
+}
+
+/// Decides, from all devices seen so far.
+pub fn decide_upper(
+    place: &Place,
+    medium: &Device,
+    candidates: &[&Candidate],
+    times: Times,
+) -> Decision {
+    match place {
+        Place::Memory => Decision::Missing,
+        Place::Refused(why) => Decision::Refused(why.clone()),
+        Place::Ours => decide_ours(medium, candidates, times),
+        Place::Named(spec, _) => decide_named(spec, medium, candidates, times),
+    }
+}
+
+fn decide_ours(medium: &Device, candidates: &[&Candidate], times: Times) -> Decision {
+    let on_boot_disk = |c: &&&Candidate| c.device.disk() == medium.disk();
+    let mut ours = candidates.iter().filter(|c| is_upper(c));
+    if let Some(own) = ours.clone().find(on_boot_disk) {
+        let why = "its type says so, and it is on the boot disk".to_owned();
+        return Decision::Take(own.device.name.clone(), why);
+    }
+    let unread = candidates
+        .iter()
+        .any(|c| !c.device.optical && is_awaited(c, times.now));
+    let end = times.began + ANNOUNCED;
+    if (unread || times.coming_up) && times.now < end {
+        return Decision::Wait(end);
+    }
+    let others: Vec<String> = ours
+        .by_ref()
+        .filter(|c| belongs_elsewhere(c, candidates).is_none())
+        .map(|c| c.device.name.clone())
+        .collect();
+    match &others[..] {
+        [] => Decision::Missing,
+        [one] => Decision::Take(
+            one.clone(),
+            "its type says so, and it is the only one".into(),
+        ),
+        _ => Decision::Compare(others),
+    }
+}
+
+fn decide_named(
+    spec: &DeviceSpec,
+    medium: &Device,
+    candidates: &[&Candidate],
+    times: Times,
+) -> Decision {
+    let named = candidates
+        .iter()
+        .filter(|c| match_name(spec, &c.device, &c.facts).is_ok());
+    let is_medium = |c: &Candidate| {
+        c.device.name == medium.name || Some(&c.device.name) == medium.parent.as_ref()
+    };
+    let (same, mut usable): (Vec<&&Candidate>, Vec<&&Candidate>) =
+        named.partition(|c| is_medium(c));
+    usable.sort_by_key(|c| (c.device.disk() != medium.disk(), c.order));
+    if let Some(first) = usable.first() {
+        let why = match usable.len() {
+            1 => "named by the words".to_owned(),
+            n => format!("named by the words, the first of {n}"),
+        };
+        return Decision::Take(first.device.name.clone(), why);
+    }
+    let unread = candidates.iter().any(|c| is_awaited(c, times.now));
+    if !same.is_empty() && !unread {
+        return Decision::Refused(format!(
+            "{spec} is the boot medium itself, which is never written to: \
+             saved changes need a partition of their own"
+        ));
+    }
+    let end = times.began + NAMED;
+    if times.now < end {
+        return Decision::Wait(end);
+    }
+    Decision::Missing
+}
+
+/// Among several that are as good: the first that was used with this image, else the first.
+pub fn decide_among(found: &[(String, Option<ImageId>)], own: Option<&ImageId>) -> Decision {
+    let count = found.len();
+    let same = found
+        .iter()
+        .find(|(_, id)| id.is_some() && id.as_ref() == own);
+    match (same, found.first()) {
+        (Some((name, _)), _) => Decision::Take(
+            name.clone(),
+            format!("of {count} of its type it was used with this image"),
+        ),
+        (None, Some((name, _))) => {
+            Decision::Take(name.clone(), format!("the first of {count} of its type"))
+        }
+        (None, None) => Decision::Missing,
+    }
+}
+
+/// The partition for /home: on the boot disk, else on the disk of the upper.
+pub fn decide_home(
+    medium: &Device,
+    upper: Option<&Device>,
+    candidates: &[&Candidate],
+) -> Option<String> {
+    let disks = [Some(medium.disk()), upper.map(Device::disk)];
+    let on = |disk: &str| {
+        candidates
+            .iter()
+            .find(|c| c.facts.part_type.as_deref() == Some(HOME_TYPE) && c.device.disk() == disk)
+    };
+    let found = disks.into_iter().flatten().find_map(on);
+    found.map(|c| c.device.name.clone())
+}
+
+/// Partitions of our type that were not taken, each with the reason.
+pub fn describe_others(taken: Option<&str>, candidates: &[&Candidate]) -> Vec<(String, String)> {
+    candidates
+        .iter()
+        .filter(|c| is_upper(c) && taken != Some(&c.device.name))
+        .map(|c| {
+            let why = belongs_elsewhere(c, candidates);
+            (
+                c.device.name.clone(),
+                why.unwrap_or_else(|| "another one was taken".into()),
+            )
+        })
+        .collect()
+}
+
+fn is_upper(c: &Candidate) -> bool {
+    c.facts.part_type.as_deref() == Some(UPPER_TYPE)
+}
+
+fn is_awaited(c: &Candidate, now: Duration) -> bool {
+    matches!(c.verdict, Verdict::Probing(since) if now < since + UNANSWERED)
+}
+
+/// Somebody's other live stick keeps its own changes: they are not this image's.
+fn belongs_elsewhere(c: &Candidate, all: &[&Candidate]) -> Option<String> {
+    let holds_iso = |other: &&&Candidate| {
+        other.device.disk() == c.device.disk()
+            && other
+                .facts
+                .fs
+                .as_ref()
+                .is_some_and(|fs| fs.kind == FsKind::Iso9660)
+    };
+    let medium = all.iter().find(holds_iso)?;
+    Some(format!(
+        "it belongs to the live medium on {}",
+        medium.device.disk()
+    ))
+}
+
+#[cfg(test)]
+#[path = "upper_tests.rs"]
+mod tests;

@@ -1,0 +1,207 @@
+//! Which device keeps the changes: each test is a machine with disks.
+
+use super::*;
+use crate::ondisk::{FsFacts, FsKind};
+use crate::plan::medium::{Facts, Probe, Wanted};
+use crate::plan::search::{Event, Limits, Search};
+use crate::request::Directory;
+use crate::units::{Label, Sectors};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One device: name, GPT type, label, file system.
+type Shown = (
+    &'static str,
+    Option<&'static str>,
+    &'static str,
+    Option<FsKind>,
+);
+
+fn device(name: &str) -> Device {
+    let disk = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    Device {
+        name: name.into(),
+        size: Sectors(1000),
+        parent: (disk != name && !name.starts_with("sr")).then(|| disk.to_owned()),
+        partitions: vec![],
+        optical: name.starts_with("sr"),
+        model: String::new(),
+    }
+}
+
+fn machine(shown: &[Shown]) -> Search {
+    let limits = Limits {
+        timeout: None,
+        power_off: None,
+    };
+    let mut search = Search::new(Wanted::default(), limits, SECOND);
+    for (name, part_type, label, fs) in shown {
+        search.step(SECOND, Event::Seen(device(name)));
+        let fs = fs.map(|kind| FsFacts {
+            kind,
+            label: Some(Label::new(label)),
+            uuid: None,
+            size: None,
+        });
+        let facts = Facts {
+            fs,
+            part_type: part_type.map(str::to_owned),
+            ..Facts::default()
+        };
+        search.step(SECOND, Event::Probed((*name).into(), Probe::Facts(facts)));
+    }
+    search
+}
+
+fn decide_at(
+    place: &Place,
+    search: &Search,
+    medium: &str,
+    after: Duration,
+    coming_up: bool,
+) -> Decision {
+    let times = Times {
+        now: SECOND + after,
+        began: SECOND,
+        coming_up,
+    };
+    decide_upper(place, &device(medium), &search.candidates(), times)
+}
+
+fn ours(shown: &[Shown], medium: &str) -> Decision {
+    decide_at(&Place::Ours, &machine(shown), medium, Duration::ZERO, false)
+}
+
+fn taken(decision: Decision) -> String {
+    match decision {
+        Decision::Take(name, _) => name,
+        other => panic!("{other:?}"),
+    }
+}
+
+const STICK: Shown = ("sda1", None, "LIVE", Some(FsKind::Iso9660));
+const EXT: Option<FsKind> = Some(FsKind::Ext);
+
+#[test]
+fn the_partition_on_the_boot_stick_wins() {
+    let shown = [
+        ("sdb1", Some(UPPER_TYPE), "", EXT),
+        STICK,
+        ("sda3", Some(UPPER_TYPE), "", EXT),
+    ];
+    assert_eq!(taken(ours(&shown, "sda1")), "sda3");
+}
+
+#[test]
+fn one_on_another_disk_is_taken_and_of_two_the_one_of_this_image() {
+    let two = [
+        STICK,
+        ("sdb1", Some(UPPER_TYPE), "", EXT),
+        ("sdc1", Some(UPPER_TYPE), "", EXT),
+    ];
+    assert_eq!(taken(ours(&two[..2], "sda1")), "sdb1");
+    assert_eq!(
+        ours(&two, "sda1"),
+        Decision::Compare(vec!["sdb1".into(), "sdc1".into()])
+    );
+    let id = |n| Some(ImageId::from_digest(&[n; 32]));
+    let found = [("sdb1".to_owned(), id(1)), ("sdc1".to_owned(), id(2))];
+    assert_eq!(taken(decide_among(&found, id(2).as_ref())), "sdc1");
+    assert_eq!(taken(decide_among(&found, id(3).as_ref())), "sdb1");
+    assert_eq!(
+        taken(decide_among(
+            &[("sdb1".into(), None), found[1].clone()],
+            None
+        )),
+        "sdb1"
+    );
+}
+
+#[test]
+fn the_changes_of_another_live_stick_are_left_alone() {
+    let other = [
+        STICK,
+        ("sdb1", None, "OTHER", Some(FsKind::Iso9660)),
+        ("sdb3", Some(UPPER_TYPE), "", EXT),
+    ];
+    assert_eq!(ours(&other, "sda1"), Decision::Missing);
+    let search = machine(&other);
+    let others = describe_others(None, &search.candidates());
+    assert_eq!(
+        others,
+        [(
+            "sdb3".to_owned(),
+            "it belongs to the live medium on sdb".to_owned()
+        )]
+    );
+}
+
+#[test]
+fn without_any_nobody_waits_but_for_what_has_announced_itself() {
+    assert_eq!(ours(&[STICK], "sda1"), Decision::Missing);
+    let search = machine(&[STICK]);
+    let after = |time, coming_up| decide_at(&Place::Ours, &search, "sda1", time, coming_up);
+    assert_eq!(
+        after(Duration::ZERO, true),
+        Decision::Wait(SECOND + ANNOUNCED)
+    );
+    assert_eq!(after(ANNOUNCED, true), Decision::Missing);
+    let mut search = machine(&[STICK]);
+    search.step(SECOND, Event::Seen(device("sdb1")));
+    let unread = decide_at(&Place::Ours, &search, "sda1", Duration::ZERO, false);
+    assert_eq!(unread, Decision::Wait(SECOND + ANNOUNCED));
+}
+
+fn named(text: &str) -> Place {
+    Place::Named(DeviceSpec::parse(text.as_bytes()).unwrap(), Directory::Auto)
+}
+
+#[test]
+fn a_named_device_is_waited_for() {
+    let place = named("LABEL=KEEP");
+    let search = machine(&[STICK]);
+    let at = |time| decide_at(&place, &search, "sda1", time, false);
+    assert_eq!(at(Duration::ZERO), Decision::Wait(SECOND + NAMED));
+    assert_eq!(at(NAMED), Decision::Missing);
+    let there = machine(&[
+        STICK,
+        ("sdb1", None, "KEEP", EXT),
+        ("sda3", None, "KEEP", EXT),
+    ]);
+    assert_eq!(
+        taken(decide_at(&place, &there, "sda1", NAMED, false)),
+        "sda3"
+    );
+}
+
+#[test]
+fn the_medium_itself_is_refused_at_once() {
+    let search = machine(&[STICK, ("sda", None, "LIVE", Some(FsKind::Iso9660))]);
+    for place in ["LABEL=LIVE", "/dev/sda1", "/dev/sda"] {
+        let decision = decide_at(&named(place), &search, "sda1", Duration::ZERO, false);
+        assert!(
+            matches!(&decision, Decision::Refused(why) if why.contains("itself")),
+            "{decision:?}"
+        );
+    }
+}
+
+#[test]
+fn home_is_on_the_boot_disk_or_beside_the_upper() {
+    let search = machine(&[
+        STICK,
+        ("sdb1", Some(UPPER_TYPE), "", EXT),
+        ("sdb2", Some(HOME_TYPE), "", EXT),
+        ("sdc2", Some(HOME_TYPE), "", EXT),
+    ]);
+    let all = search.candidates();
+    assert_eq!(
+        decide_home(&device("sda1"), Some(&device("sdb1")), &all),
+        Some("sdb2".into())
+    );
+    assert_eq!(
+        decide_home(&device("sdc1"), Some(&device("sdb1")), &all),
+        Some("sdc2".into())
+    );
+    assert_eq!(decide_home(&device("sda1"), None, &all), None);
+}
