@@ -194,7 +194,8 @@ fn is_clean(image: &Path) -> Result<()> {
         }
         "btrfs" => {
             let about = said("btrfs", &["inspect-internal", "dump-super"])?;
-            must_say(&about.replace('\t', " "), "log_root   0")?;
+            let words: Vec<&str> = about.split_whitespace().collect();
+            must_say(&words.join(" "), "log_root 0 ")?;
             said("btrfs", &["check", "--readonly"]).map(drop)
         }
         "f2fs" => must_say(&said("fsck.f2fs", &["--dry-run"])?, "unmount"),

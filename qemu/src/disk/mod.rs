@@ -98,6 +98,8 @@ fn add_partitions(partitions: &[PartitionSpec], behind_medium: bool, to: &Path) 
     let mut command = Command::new("sgdisk");
     // The medium's spare table belongs at the end of the larger drive.
     command.arg(if behind_medium { "-e" } else { "-o" });
+    // Otherwise it takes after the ISO's own partitions.
+    command.arg("--set-alignment=2048");
     for partition in partitions {
         let kind = match partition.kind.as_str() {
             "upper" => UPPER_TYPE,
@@ -173,7 +175,7 @@ pub fn take(from: &Path, to: &Path, extent: Extent) -> Result<()> {
     copy(from, to, &[&skip, &count])
 }
 
-/// All extents that are copied begin at whole MiB: sgdisk aligns them.
+/// All extents that are copied begin at whole MiB: sgdisk was told to align them.
 fn copy(from: &Path, to: &Path, words: &[&str]) -> Result<()> {
     tool::run(
         Command::new("dd")
