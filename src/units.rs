@@ -124,9 +124,43 @@ impl fmt::Debug for ImageId {
     }
 }
 
+/// A moment: seconds since 1970, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl fmt::Display for Moment {
+    /// `2026-11-24 10:57 UTC`. Days are counted in years that begin in March, so that a leap
+    /// day is the last one (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, second) = (self.0 / 86_400 + 719_468, self.0 % 86_400);
+        let (era, day) = (days / 146_097, days % 146_097);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, next) = if month < 10 {
+            (month + 3, 0)
+        } else {
+            (month - 9, 1)
+        };
+        let year = era * 400 + year + next;
+        let (hour, minute) = (second / 3600, second % 3600 / 60);
+        write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_a_date() {
+        assert_eq!(Moment(0).to_string(), "1970-01-01 00:00 UTC");
+        assert_eq!(Moment(951_827_696).to_string(), "2000-02-29 12:34 UTC");
+        assert_eq!(Moment(1_795_517_865).to_string(), "2026-11-24 10:57 UTC");
+        assert_eq!(Moment(4_107_542_399).to_string(), "2100-02-28 23:59 UTC");
+        assert_eq!(Moment(4_107_542_400).to_string(), "2100-03-01 00:00 UTC");
+    }
 
     #[test]
     fn bytes_are_shown_in_the_largest_fitting_unit() {

@@ -16,9 +16,15 @@ const HELP: &str = "\
 liveroot-init: the part of liveroot that runs in an initramfs, as /init.
 
 It finds the boot medium, mounts its image, stacks a writable overlay on it and starts the
-image's own init. It does nothing when it is not process 1. `liveroot build` puts it into
-an image. The kernel words it reads: liveroot.cmdline(7).
+image's own init. `liveroot build` puts it into an image. The kernel words it reads:
+liveroot.cmdline(7). In the live system it is /run/initramfs/shutdown and, where the image
+has none, liveroot; see liveroot-init(8).
 
+  shutdown [poweroff|reboot|halt|kexec]
+                 takes the live system apart, and ends the machine
+  watch          warns users when what takes the changes fills
+  status, sessions
+                 as liveroot(1)
   -h, --help     this text
   -V, --version  the version
 ";
@@ -27,22 +33,40 @@ an image. The kernel words it reads: liveroot.cmdline(7).
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, _words: *const *const c_char) -> c_int {
-    let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let arguments: Vec<std::ffi::OsString> = arguments.collect();
     let texts: Vec<String> = arguments
         .iter()
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
-    match decide_face(sys::process::is_first(), &texts) {
+    let first = sys::process::is_first();
+    let (face, rest) = decide_face(first, &program.to_string_lossy(), &texts);
+    match face {
         Face::Init => boot::run_as_init(&arguments),
+        Face::Shutdown => boot::end::run(rest),
+        Face::Watch => boot::watch::run(rest),
+        Face::Command => {
+            let (text, status) = boot::sessions::run(rest);
+            match status {
+                0 => say(&text, 0),
+                _ => complain(&text, status),
+            }
+        }
         Face::Help => say(HELP, 0),
         Face::Version => say(&format!("liveroot-init {}\n", layout::VERSION), 0),
         Face::Misuse => {
-            use std::io::Write;
-            let text = "liveroot-init: not process 1, nothing to do; see liveroot-init --help";
-            let _ = writeln!(std::io::stderr(), "{text}");
-            2
+            let text = "liveroot-init: not process 1, nothing to do; see liveroot-init --help
+";
+            complain(text, 2)
         }
     }
+}
+
+fn complain(text: &str, status: c_int) -> c_int {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    status
 }
 
 fn say(text: &str, status: c_int) -> c_int {

@@ -3,7 +3,8 @@
 
 use super::machine::Machine;
 use super::page;
-use crate::sys::console::{self, KeyStop};
+use crate::sys::console;
+use crate::sys::keys::{self, KeyStop};
 use crate::sys::{clock, process};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -15,8 +16,8 @@ pub struct Listener(#[allow(dead_code)] KeyStop);
 /// Calls `heard` with each byte that is typed on any console. None when no console can be
 /// read; then nobody can answer.
 pub fn listen(machine: &Machine, heard: impl Fn(u8) + Send + 'static) -> Option<Listener> {
-    let (keys, stop) = console::open_keys(&console::active(&machine.sys, &machine.dev))?;
-    let reading = process::start_thread(Box::new(move || keys.read(&heard)));
+    let (typed, stop) = keys::open_keys(&console::active(&machine.sys, &machine.dev))?;
+    let reading = process::start_thread(Box::new(move || typed.read(&heard)));
     reading.ok().map(|()| Listener(stop))
 }
 

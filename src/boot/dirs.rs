@@ -44,9 +44,9 @@ pub fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
         .map_err(|e| Error::io("creating", path.display(), &e))
 }
 
-/// Makes the directories of `path` below `root` that are missing; what is there must be
-/// directories, not links that lead elsewhere.
-pub fn make_dirs_below(root: &Path, path: &str, mode: u32) -> Result<PathBuf, Error> {
+/// Whether the directory `path` is below `root`: directories all the way, not links that lead
+/// elsewhere. The first part that is something else is an error.
+pub fn is_dir_below(root: &Path, path: &str) -> Result<bool, Error> {
     let mut at = root.to_owned();
     for part in path.split('/').filter(|part| !part.is_empty()) {
         at.push(part);
@@ -59,10 +59,28 @@ pub fn make_dirs_below(root: &Path, path: &str, mode: u32) -> Result<PathBuf, Er
                     libc::ENOTDIR,
                 ));
             }
-            Err(_) => make_dir(&at, mode)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(Error::io("looking at", at.display(), &e)),
         }
     }
-    Ok(at)
+    Ok(true)
+}
+
+/// Makes the directories of `path` below `root` that are missing, with the SELinux label of
+/// `like`. True when the last one is new.
+pub fn make_dirs_below(root: &Path, path: &str, mode: u32, like: &Path) -> Result<bool, Error> {
+    if is_dir_below(root, path)? {
+        return Ok(false);
+    }
+    let mut at = root.to_owned();
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        at.push(part);
+        if std::fs::symlink_metadata(&at).is_err() {
+            make_dir(&at, mode)?;
+            label_like(like, &at);
+        }
+    }
+    Ok(true)
 }
 
 /// Removes what a directory holds; false when there was nothing.

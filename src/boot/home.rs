@@ -98,6 +98,14 @@ fn mount_seen(
     let text = |e: std::io::Error| format!("making the layers of /home: {e}");
     std::fs::create_dir_all(&below).map_err(text)?;
     mount.attach(&below).map_err(|e| e.to_string())?;
+    if is_empty(&below).map_err(text)? {
+        // The reason is what counts.
+        let _ = unmount(&below, false);
+        return Err(format!(
+            "{} is empty, and nothing may be written to it",
+            node.display()
+        ));
+    }
     if let Some(barrier) = barrier {
         barrier.keep();
     }

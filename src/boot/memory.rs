@@ -42,7 +42,8 @@ fn make(machine: &Machine, size: &TmpfsSize, report: &mut Report) -> Result<Uppe
         .map(|s| s.f_blocks * u64::try_from(s.f_bsize).unwrap_or(0))
         .unwrap_or(0);
     log::info!("writes go to memory: at most {} ({size})", Bytes(capacity));
-    report.upper = Some(UpperReport {
+    // Over saved changes that are only seen, the report names those.
+    report.upper.get_or_insert_with(|| UpperReport {
         kind: "tmpfs",
         size: capacity,
         options: shown_options(&machine.proc, &at),

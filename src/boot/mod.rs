@@ -10,6 +10,7 @@ pub mod borrow;
 pub mod check;
 pub mod dirs;
 pub mod early;
+pub mod end;
 pub mod examine;
 pub mod failure;
 pub mod gather;
@@ -17,20 +18,27 @@ pub mod handoff;
 pub mod home;
 pub mod hunt;
 pub mod image;
+pub mod leave;
+pub mod left;
 pub mod loader;
 pub mod machine;
 pub mod medium;
 pub mod memory;
 pub mod page;
 pub mod probe;
+pub mod processes;
 pub mod report;
 pub mod root;
 pub mod saved;
 pub mod session;
+pub mod sessions;
+pub mod status;
 pub mod unpack;
 pub mod upper;
+pub mod watch;
 
 use crate::layout;
+use crate::plan::init::is_systemd;
 use crate::request::{Place, Request, decide_request};
 use crate::sys::{clock, console, kmsg, process};
 use failure::Failure;
@@ -73,7 +81,7 @@ fn boot_in_child(machine: &Machine, early: Vec<crate::sys::Error>, mut pipe: Fil
     let parameters = gather::parameters(&words);
     let loader = Loader::start(machine, parameters, request.blacklist.clone(), &mut report);
     let told = tell(machine, &request, &loader, &mut report)
-        .and_then(|handoff| leave(machine, handoff, &mut report));
+        .and_then(|told| leave(machine, told, &mut report));
     drop(rate_limit);
     match told {
         Ok(handoff) => {
@@ -108,13 +116,19 @@ fn end_on_page(machine: &Machine, failure: &Failure) {
     page::wait_without_hope(&request)
 }
 
+/// What a told story leaves to do.
+struct Told {
+    handoff: Handoff,
+    left: layout::Left,
+}
+
 /// The boot on one screen.
 fn tell(
     machine: &Machine,
     request: &Request,
     loader: &Loader,
     report: &mut Report,
-) -> Result<Handoff, Failure> {
+) -> Result<Told, Failure> {
     if let Some(why) = &request.refusal {
         return Err(Failure::Words(why.clone()));
     }
@@ -153,11 +167,15 @@ fn tell(
     }
 
     report.modules = loader.records();
-    Ok(image.handoff)
+    Ok(Told {
+        handoff: image.handoff,
+        left: left::gather(machine, request, own.image, upper.session, report),
+    })
 }
 
 /// The report is left behind, the mounts go into the new root, the initramfs is freed.
-fn leave(machine: &Machine, handoff: Handoff, report: &mut Report) -> Result<Handoff, Failure> {
+fn leave(machine: &Machine, told: Told, report: &mut Report) -> Result<Handoff, Failure> {
+    let Told { handoff, left } = told;
     let now = clock::since_boot();
     log::info!(
         "starting {} {}.{:02} s after the kernel",
@@ -165,10 +183,15 @@ fn leave(machine: &Machine, handoff: Handoff, report: &mut Report) -> Result<Han
         now.as_secs(),
         now.subsec_millis() / 10
     );
+    let systemd = is_systemd(&handoff.resolved);
+    leave::leave_behind(machine, systemd, &left, report);
     report.step("handoff");
     report.write(machine);
     page::show_notices(machine, &report.notices);
     handoff::move_mounts(machine).map_err(Failure::Handoff)?;
+    if !systemd {
+        leave::start_watch(machine);
+    }
     if let Err(e) = process::free_initramfs(&machine.root) {
         log::warn!("{e}");
     }

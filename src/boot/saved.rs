@@ -1,21 +1,23 @@
 //! Saved changes: the partition is checked, mounted, and its directories are made ready.
 
 use super::check;
-use super::dirs::{clear, dress_like, label_like, make_dir, make_dirs_below};
+use super::dirs::{clear, dress_like, is_dir_below, make_dirs_below};
 use super::examine::{mount_untouched, open_below};
 use super::hunt::upper::Keeper;
 use super::loader::Loader;
 use super::machine::Machine;
+use super::probe::FileSource;
 use super::report::{Report, UpperReport};
 use super::session::{self, Sessions};
 use crate::layout::{CURRENT, SESSION_JSON, UPPER_DIR};
-use crate::ondisk::{FsKind, session::parse_session};
+use crate::ondisk::{FsKind, ext, read_up_to, session::parse_session};
 use crate::plan::check::Checked;
 use crate::plan::session::{Last, decide_last};
 use crate::plan::spot::Spot;
 use crate::request::{Directory, Place, UpperRequest};
-use crate::sys::block;
+use crate::sys::block::WriteBarrier;
 use crate::sys::mount::{self, Access, Detached, shown_number, shown_options};
+use crate::sys::{Error, block};
 use crate::units::ImageId;
 use rustix::fs::ResolveFlags;
 use std::fs::File;
@@ -99,7 +101,14 @@ pub fn open(
         check::check(machine, &node, fs)
     };
     log::info!("check of {}: {checked}", node.display());
-    if let Checked::Failed(why) = &checked {
+    let errors = match &checked {
+        Checked::Failed(why) => Some(why.clone()),
+        Checked::Skipped(why) if !readonly && fs == FsKind::Ext && has_errors(&node) => {
+            Some(format!("its superblock says so; {why}"))
+        }
+        _ => None,
+    };
+    if let Some(why) = errors {
         return Err(format!(
             "the file system on {0} is damaged ({why}): repair it with fsck.{1} {0} from another system",
             node.display(),
@@ -107,7 +116,7 @@ pub fn open(
         ));
     }
     let at = machine.saved();
-    attach(loader, &node, fs, readonly, &at)?;
+    let barrier = attach(loader, &node, fs, readonly, &at)?;
     let opened = ready(machine, request, keeper, own, readonly, report);
     let (saved, last) = match opened {
         Ok(done) => done,
@@ -117,6 +126,9 @@ pub fn open(
             return Err(why);
         }
     };
+    if let Some(barrier) = barrier {
+        barrier.keep();
+    }
     tell_last(last, &checked, &node, readonly, report);
     let below = saved.upper.strip_prefix(&at).unwrap_or(&saved.upper);
     report.upper = Some(UpperReport {
@@ -135,6 +147,13 @@ pub fn open(
     Ok(saved)
 }
 
+/// Whether an ext4 is marked as damaged.
+fn has_errors(node: &Path) -> bool {
+    let head = block::open(node).map(FileSource::new);
+    let head = head.map(|source| read_up_to(&source, 0, 2048));
+    head.is_ok_and(|head| head.is_ok_and(|head| ext::has_errors(&head)))
+}
+
 fn capacity(at: &Path) -> u64 {
     let stat = rustix::fs::statfs(at);
     stat.map_or(0, |s| s.f_blocks * u64::try_from(s.f_bsize).unwrap_or(0))
@@ -146,20 +165,18 @@ fn attach(
     fs: FsKind,
     readonly: bool,
     at: &Path,
-) -> Result<(), String> {
-    let mounted = if readonly {
-        let (mount, barrier) = mount_untouched(loader, node, fs)?;
-        if let Some(barrier) = barrier {
-            barrier.keep();
-        }
-        mount
+) -> Result<Option<WriteBarrier>, String> {
+    let (mounted, barrier) = if readonly {
+        mount_untouched(loader, node, fs)?
     } else {
         loader.need(&format!("fs-{}", fs.name()));
         let device = node.to_string_lossy();
-        Detached::mount(fs.name(), &device, Access::ReadWrite, &[]).map_err(|e| e.to_string())?
+        let mount = Detached::mount(fs.name(), &device, Access::ReadWrite, &[]);
+        (mount.map_err(|e| e.to_string())?, None)
     };
     std::fs::create_dir_all(at).map_err(|e| format!("creating {}: {e}", at.display()))?;
-    mounted.attach(at).map_err(|e| e.to_string())
+    mounted.attach(at).map_err(|e| e.to_string())?;
+    Ok(barrier)
 }
 
 /// Chooses the place on the mounted file system and makes it ready.
@@ -172,22 +189,25 @@ fn ready(
     report: &mut Report,
 ) -> Result<(Saved, Last), String> {
     let at = machine.saved();
+    let image = machine.rootfsbase();
+    let text = |e: Error| e.to_string();
     let spot = choose_spot(&at, request, keeper, own)?;
     let sessions = Sessions {
         at: &at,
         spot: &spot,
     };
     sessions.refuse_files()?;
-    let kept = sessions.kept();
+    let there = is_dir_below(&at, &spot.upper).map_err(text)?;
+    let kept = sessions.kept(there);
     let last = decide_last(&kept);
+    let upper = at.join(&spot.upper);
+    if readonly && !there {
+        return Err(format!(
+            "there are no saved changes in /{} of {}, and nothing may be written to it",
+            spot.upper, keeper.device.name
+        ));
+    }
     if readonly {
-        let upper = at.join(&spot.upper);
-        if !upper.is_dir() {
-            return Err(format!(
-                "no saved changes at /{} of {}, and it may not be written to",
-                spot.upper, keeper.device.name
-            ));
-        }
         let saved = Saved {
             upper,
             work: None,
@@ -196,23 +216,12 @@ fn ready(
         return Ok((saved, last));
     }
     session::settle(machine, request, &sessions, kept, own, report)?;
-    let make = |path: &str, mode| make_dirs_below(&at, path, mode).map_err(|e| e.to_string());
-    let fresh = !at.join(&spot.upper).exists();
-    // What lies above them is made with the upper's own mode.
-    let upper = make(&spot.upper, 0o755)?;
-    if fresh {
-        dress_like(&machine.rootfsbase(), &upper).map_err(|e| e.to_string())?;
+    if make_dirs_below(&at, &spot.upper, 0o755, &image).map_err(text)? {
+        dress_like(&image, &upper).map_err(text)?;
     }
     let work = at.join(&spot.work);
-    match std::fs::symlink_metadata(&work) {
-        Ok(meta) if meta.is_dir() => {
-            clear(&work).map_err(|e| e.to_string())?;
-        }
-        Ok(_) => return Err(format!("/{} is no directory", spot.work)),
-        Err(_) => {
-            make_dir(&work, 0o700).map_err(|e| e.to_string())?;
-            label_like(&machine.rootfsbase(), &work);
-        }
+    if !make_dirs_below(&at, &spot.work, 0o700, &image).map_err(text)? {
+        clear(&work).map_err(text)?;
     }
     sessions.mark_open(own, report);
     let saved = Saved {

@@ -13,7 +13,7 @@ use crate::request::UpperRequest;
 use crate::sys::clock;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -87,10 +87,9 @@ fn ask_which(machine: &Machine, kept: &Kept) -> Use {
 }
 
 impl Sessions<'_> {
-    /// What is there.
-    pub fn kept(&self) -> Kept {
+    /// What is there, if the upper directory is.
+    pub fn kept(&self, there: bool) -> Kept {
         let session = read_session(&self.at.join(&self.spot.session));
-        let there = self.at.join(&self.spot.upper).is_dir();
         match session {
             _ if !there => Kept::Nothing,
             Some(session) => Kept::Marked(session),
@@ -133,10 +132,13 @@ impl Sessions<'_> {
             .find(free)
             .ok_or("10,000 sessions are put aside already")?;
         let (base, session) = self.spot.aside(n);
-        if let Some(session) = session {
-            self.rename(&self.spot.session, &session)?;
-        }
         self.rename(&self.spot.base, &base)?;
+        match session {
+            Some(session) if self.at.join(&self.spot.session).exists() => {
+                self.rename(&self.spot.session, &session)?;
+            }
+            _ => {}
+        }
         Ok(base)
     }
 
@@ -180,6 +182,7 @@ impl Sessions<'_> {
             .write(true)
             .create(true)
             .truncate(false)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
             .open(&path)
             .and_then(|file| {
                 file.write_all_at(&session_bytes(&session), 0)

@@ -42,7 +42,8 @@ pub fn prepare(
         Ok(saved) => saved,
         Err((why, _)) if request.upper.required => return Err(Failure::UpperRequired(why)),
         Err((why, asked)) => {
-            if request.upper.may_ask && !asked {
+            // Whoever wants to see only has nothing to lose.
+            if request.upper.may_ask && !asked && !request.upper.readonly {
                 ask_on(machine, &why);
             }
             report.tell(format!(

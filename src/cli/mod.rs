@@ -7,10 +7,11 @@
 mod build;
 mod progress;
 
-use clap::{Parser, Subcommand};
+use crate::boot::{self, machine::Machine};
+use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Live systems: builds their media.
+/// Live systems: builds their media, tells how a running one is set up.
 #[derive(Debug, Parser)]
 #[command(name = "liveroot", version, about, max_term_width = 100)]
 struct Cli {
@@ -21,12 +22,39 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build::Args),
+    /// In a live system: its medium, its image, where changes go and how full that is
+    Status(TellArgs),
+    /// In a live system: its saved changes, those in use (*) and those put aside
+    Sessions(TellArgs),
+}
+
+#[derive(Debug, Args)]
+struct TellArgs {
+    /// Print one JSON object, sizes in bytes, times in seconds since 1970
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Build(args) => build::run(&args),
+        Command::Status(args) => tell(boot::status::status(&Machine::running(), args.json)),
+        Command::Sessions(args) => tell(boot::sessions::sessions(&Machine::running(), args.json)),
+    }
+}
+
+fn tell(told: Result<String, String>) -> ExitCode {
+    use std::io::Write;
+    match told {
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(why) => {
+            complain(format_args!("{why}"));
+            ExitCode::FAILURE
+        }
     }
 }
 

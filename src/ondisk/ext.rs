@@ -14,6 +14,8 @@ const S_BLOCKS_COUNT_LO: usize = 0x04;
 const S_LOG_BLOCK_SIZE: usize = 0x18;
 const S_BLOCKS_PER_GROUP: usize = 0x20;
 const S_MAGIC: usize = 0x38;
+const S_STATE: usize = 0x3a;
+const EXT4_ERROR_FS: u16 = 2;
 const S_FEATURE_INCOMPAT: usize = 0x60;
 const S_FEATURE_RO_COMPAT: usize = 0x64;
 const S_UUID: usize = 0x68;
@@ -53,6 +55,13 @@ pub fn probe(head: &[u8]) -> Option<FsFacts> {
         uuid: text::uuid(bytes16(sb, S_UUID)),
         size: blocks.checked_mul(1024 << log_block_size).map(Bytes),
     })
+}
+
+/// Whether the kernel or a check found errors that are not corrected: `EXT4_ERROR_FS` in
+/// `s_state`. `head` is the beginning of the device.
+pub fn has_errors(head: &[u8]) -> bool {
+    let sb = head.get(SUPER_OFFSET..).unwrap_or_default();
+    le16(sb, S_STATE) & EXT4_ERROR_FS != 0
 }
 
 fn sum_holds(sb: &[u8]) -> bool {

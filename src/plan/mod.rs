@@ -3,10 +3,14 @@
 
 pub mod announced;
 pub mod check;
+pub mod end;
 pub mod face;
+pub mod fill;
 pub mod init;
 pub mod medium;
 pub mod modules;
+pub mod mounts;
+pub mod process;
 pub mod root;
 pub mod search;
 pub mod session;

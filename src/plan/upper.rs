@@ -9,8 +9,11 @@ use crate::units::ImageId;
 use std::time::Duration;
 
 /// A device that the words name is waited for so long, counted from when the medium was
-/// found: a disk that spins up takes 10 s at most.
-pub const NAMED: Duration = Duration::from_secs(10);
+/// found: a disk that spins up takes 10 s.
+pub const NAMED: Duration = Duration::from_secs(15);
+
+/// For the last of them whoever is at the console is asked whether to go on without it.
+pub const QUESTION: Duration = Duration::from_secs(10);
 
 /// Nobody named it: devices that have announced themselves are waited for no longer.
 pub const ANNOUNCED: Duration = Duration::from_secs(5);
@@ -39,6 +42,8 @@ pub struct Times {
     pub began: Duration,
     /// Whether hardware has announced disks that are not there yet.
     pub coming_up: bool,
+    /// Whether a question may take the last part of the wait.
+    pub may_ask: bool,
 }
 
 /// Decides, from all devices seen so far.
@@ -114,7 +119,12 @@ fn decide_named(
              saved changes need a partition of their own"
         ));
     }
-    let end = times.began + NAMED;
+    let end = times.began + NAMED
+        - if times.may_ask {
+            QUESTION
+        } else {
+            Duration::ZERO
+        };
     if times.now < end {
         return Decision::Wait(end);
     }

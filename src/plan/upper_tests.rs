@@ -64,6 +64,7 @@ fn decide_at(
         now: SECOND + after,
         began: SECOND,
         coming_up,
+        may_ask: false,
     };
     decide_upper(place, &device(medium), &search.candidates(), times)
 }
@@ -163,6 +164,14 @@ fn a_named_device_is_waited_for() {
     let at = |time| decide_at(&place, &search, "sda1", time, false);
     assert_eq!(at(Duration::ZERO), Decision::Wait(SECOND + NAMED));
     assert_eq!(at(NAMED), Decision::Missing);
+    let asking = Times {
+        now: SECOND + NAMED - QUESTION,
+        began: SECOND,
+        coming_up: false,
+        may_ask: true,
+    };
+    let decision = decide_upper(&place, &device("sda1"), &search.candidates(), asking);
+    assert_eq!(decision, Decision::Missing);
     let there = machine(&[
         STICK,
         ("sdb1", None, "KEEP", EXT),

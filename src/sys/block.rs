@@ -200,3 +200,26 @@ pub fn disc(node: &Path) -> Result<Disc, Error> {
         _ => Disc::Absent,
     })
 }
+
+/// `include/uapi/linux/cdrom.h`.
+const CDROM_LOCKDOOR: libc::c_ulong = 0x5329;
+const CDROMEJECT: libc::c_ulong = 0x5309;
+
+/// Opens the tray of an optical drive whose disc nobody uses.
+///
+/// # Errors
+/// The errno; EBUSY when the disc is mounted.
+pub fn eject(node: &Path) -> Result<(), i32> {
+    let device = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(node)
+        .map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))?;
+    // SAFETY: CDROM_LOCKDOOR takes a number, 0 to unlock; a drive without a lock refuses.
+    unsafe { libc::ioctl(device.as_raw_fd(), CDROM_LOCKDOOR, 0) };
+    // SAFETY: CDROMEJECT takes no argument; the descriptor is open.
+    match unsafe { libc::ioctl(device.as_raw_fd(), CDROMEJECT) } {
+        0 => Ok(()),
+        _ => Err(errno()),
+    }
+}

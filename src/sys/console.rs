@@ -136,94 +136,14 @@ fn write_one(node: &Path, text: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Consoles that are read key by key.
-#[derive(Debug)]
-pub struct Keys {
-    terminals: Vec<File>,
-    stop: std::io::PipeReader,
-    /// Closed when the consoles are as they were.
-    done: std::io::PipeWriter,
-}
-
-/// Ends the reading when it is dropped, and waits until the consoles are as they were.
-#[derive(Debug)]
-pub struct KeyStop {
-    stop: Option<std::io::PipeWriter>,
-    done: std::io::PipeReader,
-}
-
-/// Opens what can be read of `nodes`; none when nothing can.
-pub fn open_keys(nodes: &[PathBuf]) -> Option<(Keys, KeyStop)> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let open = |node: &PathBuf| {
-        let terminal = File::options().read(true).custom_flags(flags).open(node);
-        terminal.ok().filter(std::io::IsTerminal::is_terminal)
-    };
-    let terminals: Vec<File> = nodes.iter().filter_map(open).collect();
-    let (stop, stopper) = std::io::pipe().ok()?;
-    let (waiter, done) = std::io::pipe().ok()?;
-    let stopper = KeyStop {
-        stop: Some(stopper),
-        done: waiter,
-    };
-    let keys = Keys {
-        terminals,
-        stop,
-        done,
-    };
-    (!keys.terminals.is_empty()).then_some((keys, stopper))
-}
-
-impl Keys {
-    /// Calls `heard` with each byte, until the [`KeyStop`] is dropped.
-    pub fn read(self, heard: &dyn Fn(u8)) {
-        use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
-        use std::io::Read;
-        let mut before = Vec::new();
-        for terminal in &self.terminals {
-            if let Ok(old) = tcgetattr(terminal) {
-                let mut raw = old.clone();
-                raw.local_flags &= !(LocalFlags::ICANON | LocalFlags::ECHO);
-                let _ = tcsetattr(terminal, SetArg::TCSANOW, &raw);
-                before.push((terminal, old));
-            }
-        }
-        let mut open: Vec<&File> = self.terminals.iter().collect();
-        loop {
-            let mut wait = vec![PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
-            wait.extend(
-                open.iter()
-                    .map(|t| PollFd::new(t.as_fd(), PollFlags::POLLIN)),
-            );
-            if poll(&mut wait, PollTimeout::NONE).is_err_and(|e| e != nix::Error::EINTR)
-                || wait[0].any() == Some(true)
-            {
-                break;
-            }
-            let mut buffer = [0u8; 16];
-            // A terminal that hung up is read no more.
-            open.retain(|terminal| match (&mut &**terminal).read(&mut buffer) {
-                Ok(0) => false,
-                Ok(n) => {
-                    buffer[..n].iter().for_each(|key| heard(*key));
-                    true
-                }
-                Err(e) => e.kind() == std::io::ErrorKind::WouldBlock,
-            });
-        }
-        for (terminal, old) in before {
-            let _ = tcsetattr(terminal, SetArg::TCSANOW, &old);
-        }
-        drop(self.done);
-    }
-}
-
-impl Drop for KeyStop {
-    fn drop(&mut self) {
-        self.stop = None;
-        // Bounded: setting a stuck line's attributes may wait for its output.
-        let mut wait = [PollFd::new(self.done.as_fd(), PollFlags::POLLIN)];
-        let limit = PollTimeout::try_from(BUSY).unwrap_or(PollTimeout::ZERO);
-        let _ = poll(&mut wait, limit);
+/// Writes `text` to a terminal in one go, as far as it takes it now: for those who are in the
+/// middle of something else.
+pub fn write_in_passing(node: &Path, text: &str) {
+    let tty = File::options()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(node);
+    if let Ok(mut tty) = tty {
+        let _ = tty.write(text.as_bytes());
     }
 }

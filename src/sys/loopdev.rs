@@ -5,8 +5,8 @@
 
 use super::{Error, compat};
 use linux_raw_sys::loop_device::{
-    LO_FLAGS_AUTOCLEAR, LO_FLAGS_READ_ONLY, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, loop_config,
-    loop_info64,
+    LO_FLAGS_AUTOCLEAR, LO_FLAGS_READ_ONLY, LOOP_CLR_FD, LOOP_CONFIGURE, LOOP_CTL_GET_FREE,
+    loop_config, loop_info64,
 };
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -91,6 +91,27 @@ fn name(info: &mut loop_info64, label: &Path) {
     let bytes = label.as_os_str().as_encoded_bytes();
     let n = bytes.len().min(info.lo_file_name.len() - 1);
     info.lo_file_name[..n].copy_from_slice(&bytes[..n]);
+}
+
+/// The file behind an attached loop device, `loopN`, as its opener named it; none when it is
+/// free.
+pub fn backing(sys: &Path, name: &str) -> Option<PathBuf> {
+    let file = sys.join("block").join(name).join("loop/backing_file");
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(PathBuf::from(text.trim_end_matches('\n')))
+}
+
+/// Detaches a loop device. One in use goes with its last user.
+///
+/// # Errors
+/// The errno; ENXIO when it is free.
+pub fn detach(node: &Path) -> Result<(), i32> {
+    let device = File::open(node).map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))?;
+    // SAFETY: LOOP_CLR_FD takes no argument; the descriptor is open.
+    match unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _) } {
+        0 => Ok(()),
+        _ => Err(errno()),
+    }
 }
 
 pub(super) fn errno() -> i32 {

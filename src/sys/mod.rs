@@ -3,10 +3,13 @@
 
 pub mod block;
 pub mod borrow;
+pub mod bounded;
 pub mod clock;
 pub mod compat;
 pub mod console;
+pub mod devmapper;
 pub mod interrupt;
+pub mod keys;
 pub mod kmsg;
 pub mod loopdev;
 pub mod module;

@@ -7,8 +7,9 @@
 use super::Error;
 use nix::mount::{MntFlags, MsFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags,
+    fsconfig_create, fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    fspick, move_mount, open_tree,
 };
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -196,4 +197,39 @@ pub fn unmount(target: &Path, lazy: bool) -> Result<(), Error> {
     };
     nix::mount::umount2(target, flags)
         .map_err(|e| Error::new("unmounting", target.display(), e as i32))
+}
+
+/// A second mount of what is mounted at `at`, without a place: it holds the file system when
+/// the first one goes. Dropped, it is unmounted. The mount refuses no writes, whatever the
+/// file system does (before Linux 5.12 that can only be said of the first one).
+pub fn hold(at: &Path) -> Result<OwnedFd, Error> {
+    let none: Option<&str> = None;
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
+    nix::mount::mount(none, at, none, flags, none)
+        .map_err(|e| Error::new("holding", at.display(), e as i32))?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(rustix::fs::CWD, at, flags)
+        .map_err(|e| Error::new("holding", at.display(), e.raw_os_error()))
+}
+
+/// Lets the file system that is mounted at `at` (below `base`; empty for `base` itself) take
+/// writes or refuse them: the file system, not just this mount, and without a change to its
+/// other options.
+///
+/// # Errors
+/// The errno; EBUSY when a file is open for writing.
+pub fn set_access(base: BorrowedFd<'_>, at: &Path, access: Access) -> Result<(), i32> {
+    let set = || {
+        let flags = FsPickFlags::FSPICK_CLOEXEC
+            | FsPickFlags::FSPICK_NO_AUTOMOUNT
+            | FsPickFlags::FSPICK_EMPTY_PATH;
+        let context = fspick(base, at, flags)?;
+        let flag = match access {
+            Access::ReadOnly => "ro",
+            Access::ReadWrite => "rw",
+        };
+        fsconfig_set_flag(context.as_fd(), flag)?;
+        fsconfig_reconfigure(context.as_fd())
+    };
+    set().map_err(rustix::io::Errno::raw_os_error)
 }

@@ -12,6 +12,46 @@ pub fn power_off() -> nix::Error {
     }
 }
 
+/// How the machine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Without power.
+    PowerOff,
+    /// From the firmware on.
+    Restart,
+    /// Stands still.
+    Halt,
+    /// Into the kernel that was loaded for it.
+    Kexec,
+}
+
+/// Ends the machine, without writing anything out: reboot(2). Returns only when the kernel
+/// refused, as it does to kexec without a loaded kernel.
+pub fn end(how: End) -> nix::Error {
+    let mode = match how {
+        End::PowerOff => RebootMode::RB_POWER_OFF,
+        End::Restart => RebootMode::RB_AUTOBOOT,
+        End::Halt => RebootMode::RB_HALT_SYSTEM,
+        End::Kexec => RebootMode::RB_KEXEC,
+    };
+    match reboot(mode) {
+        Err(e) => e,
+        Ok(never) => match never {},
+    }
+}
+
+/// Stops swapping to a file or device; what it holds comes back into memory.
+///
+/// # Errors
+/// The errno; ENOMEM when memory has no room for it.
+pub fn stop_swap(path: &std::ffi::CStr) -> Result<(), i32> {
+    // SAFETY: a string that ends with NUL.
+    match unsafe { libc::swapoff(path.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(super::loopdev::errno()),
+    }
+}
+
 /// How many CPUs are online; at least one.
 pub fn online_cpus() -> usize {
     // SAFETY: sysconf takes a number and returns one.

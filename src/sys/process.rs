@@ -16,6 +16,11 @@ pub fn is_first() -> bool {
     Pid::this().as_raw() == 1
 }
 
+/// The numbers of this process and of its parent.
+pub fn own_and_parent() -> [i32; 2] {
+    [Pid::this().as_raw(), Pid::parent().as_raw()]
+}
+
 /// Runs `work` in a child process and gives what it wrote to the pipe it was handed.
 ///
 /// PID 1 must neither die nor wait for a thread that hangs in a broken disk's driver:
@@ -103,6 +108,43 @@ pub fn exec(program: &OsStr, arguments: &[&OsStr]) -> Error {
     }
 }
 
+/// Starts a program below `root` that is nobody's child for long: without a terminal,
+/// without descriptors, with at most `memory` bytes of address space. `root` becomes its `/`.
+pub fn start_detached(root: &Path, program: &str, word: &str, memory: u64) -> Result<(), Error> {
+    let fail = |errno: i32| Error::new("starting", program, errno);
+    let c = |text: &str| CString::new(text).map_err(|_| fail(libc::EINVAL));
+    let path = c(program)?;
+    let words = [c(program)?, c(word)?];
+    let words = [words[0].as_ptr(), words[1].as_ptr(), std::ptr::null()];
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open(root.join("dev/null"))
+        .map_err(|e| Error::io("opening", "/dev/null", &e))?;
+    let root = File::open(root).map_err(|e| Error::io("opening", root.display(), &e))?;
+    let limit = libc::rlimit {
+        rlim_cur: memory,
+        rlim_max: memory,
+    };
+    // SAFETY: other threads may hold locks, so the child makes system calls only, on strings
+    // and descriptors that were made before; it ends by execv(2) or _exit(2).
+    match unsafe { fork() }.map_err(|e| fail(e as i32))? {
+        ForkResult::Parent { .. } => Ok(()),
+        // SAFETY: as above.
+        ForkResult::Child => unsafe {
+            libc::setsid();
+            for fd in 0..3 {
+                libc::dup2(null.as_raw_fd(), fd);
+            }
+            if libc::fchdir(root.as_raw_fd()) == 0 && libc::chroot(c".".as_ptr()) == 0 {
+                libc::setrlimit(libc::RLIMIT_AS, &limit);
+                libc::execv(path.as_ptr(), words.as_ptr());
+            }
+            libc::_exit(127)
+        },
+    }
+}
+
 /// Directories and files of the initramfs, removed to free its memory: everything on the
 /// file system of `/`, and nothing of what is mounted on it. Refused unless `/` is a
 /// ramfs or tmpfs.
@@ -176,6 +218,22 @@ pub fn wait_until(deadline: std::time::Duration, now: impl Fn() -> std::time::Du
             }
         }
     }
+}
+
+/// Waits for SIGTERM or SIGINT; false when `limit` passed before. They are blocked from then
+/// on, so that none is lost between two calls.
+pub fn wait_for_end(limit: std::time::Duration) -> bool {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut ends = SigSet::empty();
+    ends.add(Signal::SIGTERM);
+    ends.add(Signal::SIGINT);
+    let _ = ends.thread_block();
+    let limit = libc::timespec {
+        tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    // SAFETY: a valid signal set, no information wanted, a valid timeout.
+    unsafe { libc::sigtimedwait(ends.as_ref(), std::ptr::null_mut(), &limit) > 0 }
 }
 
 /// Sets the nice value of the calling thread (setpriority(2) takes a thread id on Linux).

@@ -12,8 +12,9 @@ use super::medium::describe;
 use super::page;
 use super::probe::{self, probe_device};
 use super::report::Report;
+use crate::layout::{HOME_TYPE, UPPER_TYPE};
 use crate::plan::announced::Announced;
-use crate::plan::medium::Probe;
+use crate::plan::medium::{Facts, Probe};
 use crate::plan::modules::Rank;
 use crate::plan::search::{Action, Event, Look, Search};
 use crate::request::{DeviceSpec, Place, Request};
@@ -199,6 +200,7 @@ impl Hunt<'_> {
                 gone
             }
             Message::Probed(name, order, probe) if present(&name, order) => {
+                self.load_for_upper(&probe);
                 vec![Event::Probed(name, probe)]
             }
             Message::Looked(name, order, look) if present(&name, order) => {
@@ -252,6 +254,19 @@ impl Hunt<'_> {
             // Signs that hardware is still coming up.
             ("usb" | "scsi" | "mmc" | "virtio" | "nvme" | "pci", "add", _) => Some(Event::Activity),
             _ => None,
+        }
+    }
+
+    /// The driver of a file system that will be wanted after the medium.
+    fn load_for_upper(&self, probe: &Probe) {
+        if let Probe::Facts(Facts {
+            fs: Some(fs),
+            part_type: Some(part_type),
+            ..
+        }) = probe
+            && [UPPER_TYPE, HOME_TYPE].contains(&&**part_type)
+        {
+            self.loader.want(&format!("fs-{}", fs.kind.name()));
         }
     }
 

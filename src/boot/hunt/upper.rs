@@ -8,7 +8,7 @@ use crate::ondisk::FsFacts;
 use crate::plan::medium::Device;
 use crate::plan::search::Action;
 use crate::plan::upper::{
-    Decision, Times, decide_among, decide_home, decide_upper, describe_others,
+    Decision, QUESTION, Times, decide_among, decide_home, decide_upper, describe_others,
 };
 use crate::request::Place;
 use crate::sys::clock;
@@ -54,9 +54,6 @@ impl Found {
     }
 }
 
-/// Seconds of the question whether to start without saved changes.
-const QUESTION: Duration = Duration::from_secs(10);
-
 /// At most so long between two looks at the clock.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -65,7 +62,9 @@ impl Hunt<'_> {
     /// give reason to. `medium` is the device that the image was found on.
     pub fn find_upper(&mut self, medium: &str, own: Option<&ImageId>) -> Found {
         let place = &self.request.upper.place;
-        if *place == Place::Memory {
+        let required = self.request.upper.required;
+        // Without a word, only images of ours keep their changes.
+        if *place == Place::Memory || (*place == Place::Ours && own.is_none() && !required) {
             return Found::Nothing;
         }
         let Some(medium) = self.device(medium) else {
@@ -81,6 +80,7 @@ impl Hunt<'_> {
                 now,
                 began,
                 coming_up: awaited.is_some(),
+                may_ask: self.request.upper.may_ask && !required,
             };
             let mut decision = decide_upper(place, &medium, &self.search.candidates(), times);
             if let Decision::Compare(names) = &decision {
@@ -103,11 +103,11 @@ impl Hunt<'_> {
                 Decision::Wait(until) => awaited.map_or(until, |end| until.min(end)),
                 Decision::Refused(why) => return Found::Missing { why, asked: false },
                 Decision::Missing | Decision::Compare(_) => {
-                    if *place == Place::Ours && !self.request.upper.required {
+                    if *place == Place::Ours && !required {
                         return Found::Nothing;
                     }
-                    let why = format!("{place}: no such device was found");
-                    if self.request.upper.required {
+                    let why = not_found(place);
+                    if required {
                         if !page_shown {
                             self.show_required(&why);
                             page_shown = true;
@@ -125,7 +125,7 @@ impl Hunt<'_> {
                 }
             };
             if self.wait(until) && question.is_some() {
-                let why = format!("{place}: no such device was found");
+                let why = not_found(place);
                 return Found::Missing { why, asked: true };
             }
         }
@@ -212,6 +212,13 @@ impl Hunt<'_> {
     }
 }
 
+fn not_found(place: &Place) -> String {
+    match place {
+        Place::Ours => "no partition for saved changes was found".to_owned(),
+        place => format!("{place}: no such device was found"),
+    }
+}
+
 /// The question that is on the screen.
 struct Question {
     end: Duration,
@@ -222,7 +229,7 @@ struct Question {
 
 impl Question {
     fn show_left(&mut self, hunt: &Hunt<'_>, now: Duration) {
-        let left = self.end.saturating_sub(now);
+        let left = self.end.saturating_sub(now).min(QUESTION);
         let seconds = left.as_secs() + u64::from(left.subsec_millis() > 0);
         if seconds != self.shown {
             self.shown = seconds;

@@ -1,0 +1,168 @@
+//! `liveroot sessions`: the saved changes on the file system that takes them, those in use
+//! and those that were put aside; and the words of the agent's own `liveroot`.
+
+use super::machine::Machine;
+use super::status::{NOT_OURS, describe, read_left, sessions_dir, status};
+use crate::layout::{CURRENT, PUT_ASIDE, SESSION_JSON, Session, UPPER, VERSION};
+use crate::ondisk::session::parse_session;
+use crate::units::Bytes;
+use serde::Serialize;
+use std::fmt::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Version of the structure below.
+const SCHEMA: u32 = 1;
+
+/// What `--json` prints; sizes in bytes, times in seconds since 1970.
+#[derive(Debug, Serialize)]
+struct Sessions {
+    schema: u32,
+    sessions: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry {
+    name: String,
+    in_use: bool,
+    size: u64,
+    /// Whether all was counted.
+    size_is_whole: bool,
+    session: Option<Session>,
+    /// Why its file can't be read.
+    trouble: Option<String>,
+}
+
+/// Files that are counted for a size: some seconds on a slow stick.
+const COUNTED: u32 = 100_000;
+
+/// The text of `liveroot sessions`.
+///
+/// # Errors
+/// The reason, for people.
+pub fn sessions(machine: &Machine, json: bool) -> Result<String, String> {
+    let left = read_left(machine).ok_or(NOT_OURS)?;
+    let mut found = Vec::new();
+    if let Some(dir) = sessions_dir(machine, &left) {
+        let in_use = |name: &str| name == CURRENT && left.session.is_some();
+        let names = list(&dir)?;
+        found.extend(names.into_iter().map(|name| look(&dir, name, &in_use)));
+    }
+    if json {
+        return to_json(&Sessions {
+            schema: SCHEMA,
+            sessions: found,
+        });
+    }
+    if found.is_empty() {
+        return Ok("no saved changes: what this system writes is in memory\n".to_owned());
+    }
+    let mut text = String::new();
+    for entry in &found {
+        let Entry { name, session, .. } = entry;
+        let least = if entry.size_is_whole { "" } else { "at least " };
+        let what = match (session, &entry.trouble) {
+            (Some(session), _) => describe(session, left.image.as_ref()),
+            (None, trouble) => trouble.clone().unwrap_or_default(),
+        };
+        let used = if entry.in_use { "*" } else { " " };
+        let _ = writeln!(
+            text,
+            "{used} {name:<12} {least}{}, {what}",
+            Bytes(entry.size)
+        );
+    }
+    Ok(text)
+}
+
+fn list(dir: &Path) -> Result<Vec<String>, String> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(format!("reading {}: {e}", dir.display())),
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok())
+        .filter(|name| name == CURRENT || name.starts_with(PUT_ASIDE))
+        .collect();
+    // session-10 behind session-9.
+    names.sort_by_key(|name| (name.len(), name.clone()));
+    Ok(names)
+}
+
+fn look(dir: &Path, name: String, in_use: &dyn Fn(&str) -> bool) -> Entry {
+    let at = dir.join(&name);
+    let bytes = std::fs::read(at.join(SESSION_JSON)).map_err(|e| e.to_string());
+    let session = bytes.and_then(|bytes| parse_session(&bytes));
+    let (size, size_is_whole) = size_of(at.join(UPPER));
+    let trouble = session
+        .as_ref()
+        .err()
+        .map(|e| format!("{SESSION_JSON}: {e}"));
+    Entry {
+        in_use: in_use(&name),
+        name,
+        size,
+        size_is_whole,
+        session: session.ok(),
+        trouble,
+    }
+}
+
+/// Bytes that a directory takes on disk, and whether all was counted.
+fn size_of(dir: PathBuf) -> (u64, bool) {
+    let (mut size, mut counted) = (0u64, 0);
+    let mut dirs = vec![dir];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else {
+                continue;
+            };
+            counted += 1;
+            if counted > COUNTED {
+                return (size, false);
+            }
+            size += meta.blocks() * 512;
+            if meta.is_dir() {
+                dirs.push(entry.path());
+            }
+        }
+    }
+    (size, true)
+}
+
+/// What `--json` prints.
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, String> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| e.to_string())?;
+    Ok(text + "\n")
+}
+
+const HELP: &str = "\
+liveroot: what this live system runs from. This is the agent's own, for an image that has no
+liveroot; it makes no media.
+
+  liveroot status [--json]     medium, image, where changes go, how full that is
+  liveroot sessions [--json]   saved changes, those in use and those put aside
+  -h, --help                   this text
+  -V, --version                the version
+";
+
+/// The face: `liveroot` where the image has none. The text and the exit status.
+pub fn run(words: &[String]) -> (String, i32) {
+    let machine = Machine::running();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let told = match words[..] {
+        ["status"] => status(&machine, false),
+        ["status", "--json"] => status(&machine, true),
+        ["sessions"] => sessions(&machine, false),
+        ["sessions", "--json"] => sessions(&machine, true),
+        ["-V" | "--version"] => Ok(format!("liveroot {VERSION}\n")),
+        ["-h" | "--help"] => Ok(HELP.to_owned()),
+        _ => return (HELP.to_owned(), 2),
+    };
+    match told {
+        Ok(text) => (text, 0),
+        Err(why) => (format!("liveroot: {why}\n"), 1),
+    }
+}
