@@ -96,8 +96,9 @@ fn gather(source: &Path) -> Result<Vec<Mutation>> {
     Ok(found)
 }
 
-/// The files that git knows or would take, in a directory whose builds share our target
-/// directory. Cargo tells packages apart by their path.
+/// The files that git knows or would take, in a directory of their own. Its builds go below
+/// our target directory and are kept there; in ours, cargo would take the last broken build
+/// for the checkout's, for it tells members of workspaces apart by relative paths.
 fn copy_source(product: &Product) -> Result<Product> {
     let copy = std::env::temp_dir().join(format!("liveroot-mutate-{}", std::process::id()));
     fs::create_dir_all(&copy)?;
@@ -108,7 +109,7 @@ fn copy_source(product: &Product) -> Result<Product> {
     );
     tool::shell(&script, &[&product.source, &copy])?;
     let mut there = Product::at(&copy);
-    there.share_target(product);
+    there.build_below(product, "mutate");
     Ok(there)
 }
 

@@ -27,9 +27,9 @@ impl Product {
         }
     }
 
-    /// Builds into the target directory of another checkout.
-    pub fn share_target(&mut self, other: &Product) {
-        self.target.clone_from(&other.target);
+    /// Builds into a directory below the target directory of another checkout.
+    pub fn build_below(&mut self, other: &Product, name: &str) {
+        self.target = other.target.join(name);
     }
 
     /// `cargo build --release`; says how long it took and how large the agent is.
