@@ -7,10 +7,12 @@
 // Helpers of a test may panic as the test itself does.
 #![allow(clippy::unwrap_used)]
 
-use liveroot::boot::end::{Ended, take_apart};
+use liveroot::boot::apart::{Ended, take_apart};
 use liveroot::boot::machine::Machine;
+use liveroot::boot::watch::look;
 use liveroot::layout::{LEFT_SCHEMA, Left, LeftMount, SESSION_SCHEMA, Session};
 use liveroot::ondisk::session::{parse_session, session_bytes};
+use liveroot::plan::fill::Told;
 use liveroot::sys::loopdev;
 use liveroot::sys::mount::{Access, Detached, MountOption};
 use std::fs::{self, File};
@@ -431,4 +433,40 @@ fn devices_outside_of_the_root_are_left_alone() {
         stack.is_attached(&stack.disk),
         "its file lies outside of the root"
     );
+}
+
+#[test]
+fn users_are_warned_once_a_level_and_the_notice_goes_when_there_is_room() {
+    if !possible() {
+        return;
+    }
+    let stack = Stack::new();
+    // A machine without processes: nobody's terminal is written to.
+    let machine = Machine::below(stack.machine.root.clone());
+    let memory = machine.overlay().with_file_name("memory");
+    fs::create_dir_all(&memory).unwrap();
+    let size = [MountOption::value("size", "10m")];
+    let tmpfs = Detached::mount("tmpfs", "liveroot", Access::ReadWrite, &size).unwrap();
+    tmpfs.attach(&memory).unwrap();
+    let left = Left {
+        upper: Some(LeftMount {
+            device: "tmpfs".into(),
+            at: "/run/initramfs/memory".into(),
+            ..LeftMount::default()
+        }),
+        ..Left::default()
+    };
+    let mut told = Told::default();
+    let mut looked = |megabytes: usize| {
+        fs::write(memory.join("file"), vec![0; megabytes << 20]).unwrap();
+        let next = look(&machine, &left, &mut told).unwrap();
+        assert_eq!(next.as_secs(), 2, "little is left");
+        fs::read_to_string(machine.run.join("motd.d/liveroot-full")).ok()
+    };
+    assert_eq!(looked(7), None);
+    assert!(looked(8).unwrap().contains("80 % full, 2.0 MiB are left"));
+    assert!(looked(9).unwrap().contains("90 % full"));
+    // Some came back, not enough to take the warning back.
+    assert!(looked(8).unwrap().contains("90 % full"));
+    assert_eq!(looked(7), None);
 }

@@ -5,6 +5,7 @@
 //! a broken disk without holding up PID 1 ([`process::run_in_child`]).
 #![forbid(unsafe_code)]
 
+pub mod apart;
 pub mod ask;
 pub mod borrow;
 pub mod check;

@@ -86,9 +86,11 @@ fn list(dir: &Path) -> Result<Vec<String>, String> {
         .filter_map(|e| e.file_name().into_string().ok())
         .filter(|name| name == CURRENT || name.starts_with(PUT_ASIDE))
         .collect();
+    names.sort();
     // session-10 behind session-9.
-    names.sort_by_key(|name| (name.len(), name.clone()));
-    Ok(names)
+    let longest = names.iter().map(String::len).max().unwrap_or(0);
+    let of = |length| names.iter().filter(move |n| n.len() == length).cloned();
+    Ok((0..=longest).flat_map(of).collect())
 }
 
 fn look(dir: &Path, name: String, in_use: &dyn Fn(&str) -> bool) -> Entry {

@@ -58,12 +58,12 @@ pub fn is_memory(upper: &LeftMount) -> bool {
 }
 
 fn tell_terminals(machine: &Machine, text: &str) {
-    let mut numbers: Vec<u32> = processes::gather(machine)
-        .iter()
-        .map(|p| p.stat.tty)
-        .collect();
-    numbers.sort_unstable();
-    numbers.dedup();
+    let mut numbers: Vec<u32> = Vec::new();
+    for process in processes::gather(machine) {
+        if !numbers.contains(&process.stat.tty) {
+            numbers.push(process.stat.tty);
+        }
+    }
     let line = format!("\r\n\u{7}liveroot: {text}\r\n");
     for node in numbers
         .into_iter()

@@ -51,14 +51,17 @@ impl Kept<'_> {
 
 /// What is unmounted, in this order: the deepest first, of one place the last one mounted.
 pub fn decide_unmounts(mounts: &[Mount], kept: &Kept<'_>) -> Vec<PathBuf> {
-    let mut places: Vec<&Path> = mounts
-        .iter()
-        .rev()
-        .map(|m| m.at.as_path())
-        .filter(|at| at.starts_with(kept.root) && !kept.keeps(at))
-        .collect();
-    places.sort_by_key(|at| std::cmp::Reverse(at.components().count()));
-    places.into_iter().map(Path::to_path_buf).collect()
+    let goes = |at: &Path| at.starts_with(kept.root) && !kept.keeps(at);
+    let depth = |m: &Mount| m.at.components().count();
+    let mut places = Vec::new();
+    for level in (0..=mounts.iter().map(depth).max().unwrap_or(0)).rev() {
+        let here = mounts
+            .iter()
+            .rev()
+            .filter(|m| depth(m) == level && goes(&m.at));
+        places.extend(here.map(|m| m.at.clone()));
+    }
+    places
 }
 
 /// What is moved away when nothing can be unmounted any more: mounts that lie in another one

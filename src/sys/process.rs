@@ -108,6 +108,9 @@ pub fn exec(program: &OsStr, arguments: &[&OsStr]) -> Error {
     }
 }
 
+/// Of what nobody waits for.
+const NICE: libc::c_int = 10;
+
 /// Starts a program below `root` that is nobody's child for long: without a terminal,
 /// without descriptors, with at most `memory` bytes of address space. `root` becomes its `/`.
 pub fn start_detached(root: &Path, program: &str, word: &str, memory: u64) -> Result<(), Error> {
@@ -137,6 +140,8 @@ pub fn start_detached(root: &Path, program: &str, word: &str, memory: u64) -> Re
                 libc::dup2(null.as_raw_fd(), fd);
             }
             if libc::fchdir(root.as_raw_fd()) == 0 && libc::chroot(c".".as_ptr()) == 0 {
+                // The init that is starting goes first.
+                libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
                 libc::setrlimit(libc::RLIMIT_AS, &limit);
                 libc::execv(path.as_ptr(), words.as_ptr());
             }
@@ -217,6 +222,16 @@ pub fn wait_until(deadline: std::time::Duration, now: impl Fn() -> std::time::Du
                 break;
             }
         }
+    }
+}
+
+/// Goes on whatever happens: to the terminal, whose session may end with the shell that
+/// called us, or by a signal to everybody. Only SIGKILL and SIGSTOP are left.
+pub fn ignore_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    for each in Signal::iterator().filter(|s| *s != Signal::SIGCHLD) {
+        // SAFETY: no handler runs. SIGKILL and SIGSTOP are refused.
+        let _ = unsafe { signal(each, SigHandler::SigIgn) };
     }
 }
 
