@@ -4,6 +4,7 @@
 use crate::apt;
 use crate::cache::{Cache, Key};
 use crate::kernels::{self, Kernel};
+use crate::parts;
 use crate::tool;
 use crate::trouble::{Result, Trouble, While};
 use std::fs;
@@ -12,13 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const DEBIAN_RECIPE: &str = "debian 1";
-const MARKER_RECIPE: &str = "marker 1";
+const MARKER_RECIPE: &str = "marker 2";
 const DEBIAN_SUITE: &str = "bookworm";
 const DEBIAN_PACKAGES: &str =
     "systemd-sysv,udev,kmod,dbus,login,iproute2,procps,less,linux-image-amd64";
-
-/// PID 1 of the test guests.
-pub const MARKER_INIT: &str = include_str!("../guest/marker-init");
 
 /// Module directories that no boot medium needs: the image is packed at each change of
 /// liveroot, and they are nine tenths of it.
@@ -144,29 +142,28 @@ fn finish_debian(tree: &Path) -> Result<()> {
 /// The Debian tree with the marker init added; file contents are shared by hard links.
 pub fn debian_with_marker(cache: &Cache) -> Result<Tree> {
     let plain = debian(cache)?;
-    let key = Key::of(&[plain.key.0.as_str(), MARKER_INIT]);
+    let key = Key::of(&[&plain.key.0, &parts::key().0]);
     let entry = cache.entry("trees", "debian12-marker", &key, |dir| {
         let tree = dir.join("tree");
         tool::run(Command::new("cp").arg("-al").arg(&plain.path).arg(&tree))?;
-        executable(&tree.join("usr/sbin/marker-init"), MARKER_INIT)?;
-        Ok(fs::write(
-            dir.join("made-from"),
-            format!("{}\n{MARKER_INIT}", plain.key.0),
-        )?)
+        parts::install(cache, &tree)?;
+        symlink("../bin/marker-init", tree.join("usr/sbin/marker-init"))?;
+        parts::install_unit(&tree)?;
+        Ok(fs::write(dir.join("made-from"), &key.0)?)
     })?;
     Tree::at(&entry)
 }
 
 /// Busybox, the marker init and one kernel with the modules that media may need.
 pub fn marker(cache: &Cache, kernel: &Kernel) -> Result<Tree> {
-    let key = Key::of(&[MARKER_RECIPE, MARKER_INIT, &kernel.made_from]);
+    let key = Key::of(&[MARKER_RECIPE, &parts::key().0, &kernel.made_from]);
     let entry = cache.entry("trees", &format!("marker-{}", kernel.name), &key, |dir| {
         let tree = dir.join("tree");
         make_marker(&tree, kernel)?;
-        Ok(fs::write(
-            dir.join("made-from"),
-            format!("{MARKER_RECIPE}\n{MARKER_INIT}{}", kernel.made_from),
-        )?)
+        parts::install(cache, &tree)?;
+        parts::install_busybox_init(&tree)?;
+        parts::install_fsck(&tree)?;
+        Ok(fs::write(dir.join("made-from"), &key.0)?)
     })?;
     Tree::at(&entry)
 }
@@ -206,7 +203,6 @@ fn make_marker(tree: &Path, kernel: &Kernel) -> Result<()> {
     }
     // Busybox's own init; not all builds of it have one.
     let _ = fs::remove_file(tree.join("usr/bin/init"));
-    executable(&tree.join("usr/bin/marker-init"), MARKER_INIT)?;
     symlink("marker-init", tree.join("usr/bin/init"))?;
     fs::write(tree.join("opt/of-the-image/file"), "content of the image\n")?;
     fs::write(

@@ -131,6 +131,29 @@ impl Guest {
         }
     }
 
+    /// Takes in what the serial line says, for that long.
+    pub fn listen_for(&mut self, time: Duration) -> Result<()> {
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline {
+            if let Heard::End = self.listen(deadline)? {
+                fail!("the machine ended in a pause");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends it as a power cut would, but for what the host's page cache keeps; CPU seconds
+    /// that QEMU used.
+    pub fn kill(&mut self) -> f64 {
+        self.process.kill();
+        self.process.wait()
+    }
+
+    /// Asks QEMU to end, with its files written back.
+    pub fn quit(&mut self) -> Result<()> {
+        self.qmp.execute("quit", json!({})).map(drop)
+    }
+
     /// Types on the serial line.
     pub fn send(&mut self, text: &str) -> Result<()> {
         self.serial

@@ -1,0 +1,224 @@
+//! What busybox lacks: extended attributes, and writes whose errors and times count.
+//!
+//! Compiled statically by the runner (`trees.rs`) with nothing but the standard library. It
+//! runs in the guests, and on the host where partitions are made with their content.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Error, Result, Write};
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+// SAFETY: as sys/xattr.h declares them.
+unsafe extern "C" {
+    fn setxattr(
+        path: *const c_char,
+        name: *const c_char,
+        value: *const c_void,
+        size: usize,
+        flags: c_int,
+    ) -> c_int;
+    fn getxattr(path: *const c_char, name: *const c_char, value: *mut c_void, size: usize)
+    -> isize;
+}
+
+/// One page, and what most file systems call a block.
+const BLOCK: usize = 4096;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["setxattr", path, name, value] => set_attribute(path, name, value),
+        ["getxattr", path, name] => get_attribute(path, name).map(|value| println!("{value}")),
+        ["write-on", dir] => write_on(dir),
+        ["whole", dir, count] => whole(dir, count),
+        ["fill", file] => fill(file),
+        ["fill-inodes", dir] => fill_inodes(dir),
+        ["measure", kind, dir] => measure(kind, dir).map(|micros| println!("{micros}")),
+        _ => Err(Error::other("unknown words")),
+    };
+    if let Err(error) = done {
+        println!("{error}");
+        std::process::exit(1);
+    }
+}
+
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(Error::other)
+}
+
+fn set_attribute(path: &str, name: &str, value: &str) -> Result<()> {
+    let (path, name) = (c_string(path)?, c_string(name)?);
+    // SAFETY: both strings end in a zero, the value is as long as is said.
+    let done = unsafe {
+        setxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            0,
+        )
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(Error::last_os_error())
+    }
+}
+
+fn get_attribute(path: &str, name: &str) -> Result<String> {
+    let (path, name) = (c_string(path)?, c_string(name)?);
+    let mut value = [0u8; 256];
+    // SAFETY: both strings end in a zero, the buffer is as long as is said.
+    let length = unsafe {
+        getxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
+    };
+    match usize::try_from(length) {
+        Ok(length) => Ok(String::from_utf8_lossy(&value[..length]).into_owned()),
+        Err(_) => Err(Error::last_os_error()),
+    }
+}
+
+/// What file `number` of [`write_on`] holds: it tells a torn file from a whole one.
+fn content(number: usize) -> Vec<u8> {
+    format!("file {number} of many\n")
+        .into_bytes()
+        .into_iter()
+        .cycle()
+        .take(3 * BLOCK + number)
+        .collect()
+}
+
+/// Writes file after file for ever; what it says to be synced must never be lost.
+fn write_on(dir: &str) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    for number in 1.. {
+        let mut file = File::create(format!("{dir}/{number}"))?;
+        file.write_all(&content(number))?;
+        file.sync_all()?;
+        File::open(dir)?.sync_all()?;
+        println!("@@LR synced {number}");
+    }
+    Ok(())
+}
+
+/// Whether the first `count` files of [`write_on`] are there and whole.
+fn whole(dir: &str, count: &str) -> Result<()> {
+    let count: usize = count.parse().map_err(Error::other)?;
+    for number in 1..=count {
+        let path = format!("{dir}/{number}");
+        let found = fs::read(&path).map_err(|e| Error::other(format!("{path}: {e}")))?;
+        if found != content(number) {
+            return Err(Error::other(format!("{path} is torn")));
+        }
+    }
+    println!("{count} files are whole");
+    Ok(())
+}
+
+/// Writes until not one byte more goes in; says how the last one was refused.
+fn fill(path: &str) -> Result<()> {
+    let mut file = File::create(path)?;
+    let block = vec![b'x'; 1 << 20];
+    let mut refusal = String::new();
+    for size in [1 << 20, BLOCK, 1] {
+        loop {
+            match file.write(&block[..size]) {
+                Ok(0) => return Err(Error::other("nothing written, no error")),
+                Ok(_) => {}
+                Err(error) => {
+                    refusal = error.to_string();
+                    break;
+                }
+            }
+        }
+    }
+    // Blocks that were only promised are asked for now.
+    if let Err(error) = file.sync_all() {
+        refusal = format!("fsync: {error}");
+    }
+    println!("{refusal}");
+    Ok(())
+}
+
+/// Makes empty files until there is no room for one more; says how it was refused.
+fn fill_inodes(dir: &str) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    for number in 0.. {
+        if let Err(error) = File::create(format!("{dir}/{number}")) {
+            println!("{error}");
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Times one kind of writing in `dir`, microseconds, and removes what it wrote.
+fn measure(kind: &str, dir: &str) -> Result<u128> {
+    /// Bytes of the sequential and of the random file.
+    const SEQUENTIAL: usize = 16 << 20;
+    const RANDOM: usize = 8 << 20;
+    /// How often a random block, and how often a synced one, is written.
+    const WRITES: usize = 1024;
+    const SYNCED: usize = 64;
+    let path = format!("{dir}/measured");
+    let block = vec![b'm'; 64 << 10];
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .read(true)
+        .open(&path)?;
+    if kind != "sequential" {
+        for _ in 0..RANDOM / block.len() {
+            file.write_all(&block)?;
+        }
+        file.sync_all()?;
+    }
+    let begun = Instant::now();
+    match kind {
+        "sequential" => {
+            for _ in 0..SEQUENTIAL / block.len() {
+                file.write_all(&block)?;
+            }
+            file.sync_all()?;
+        }
+        "random" => {
+            for offset in offsets(WRITES, RANDOM) {
+                file.write_all_at(&block[..BLOCK], offset)?;
+            }
+            file.sync_all()?;
+        }
+        "fsync" => {
+            for offset in offsets(SYNCED, RANDOM) {
+                file.write_all_at(&block[..BLOCK], offset)?;
+                file.sync_all()?;
+            }
+        }
+        _ => return Err(Error::other("unknown kind")),
+    }
+    let took = begun.elapsed().as_micros();
+    drop(file);
+    fs::remove_file(&path)?;
+    Ok(took)
+}
+
+/// Offsets of blocks in a file, the same in each run.
+fn offsets(count: usize, length: usize) -> impl Iterator<Item = u64> {
+    let blocks = (length / BLOCK) as u64;
+    let mut state: u64 = 0x2545_f491_4f6c_dd1d;
+    std::iter::repeat_with(move || {
+        // xorshift64: Marsaglia, Journal of Statistical Software 8 (14), 2003.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % blocks * BLOCK as u64
+    })
+    .take(count)
+}

@@ -1,0 +1,157 @@
+//! What a machine is started with: media, drives, and for direct boots the kernel's words.
+
+use crate::disk::Workshop;
+use crate::fail;
+use crate::glob;
+use crate::kernels;
+use crate::machine::Direct;
+use crate::machine::drive::{Bus, Drive};
+use crate::media::{self, Medium, Order};
+use crate::parts;
+use crate::scenario::{Boot, Content, Scenario, TreeKind};
+use crate::trees::{self, Tree};
+use crate::trouble::{Result, While};
+use crate::world::World;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The media of a scenario, by name.
+pub fn media(world: &World, scenario: &Scenario) -> Result<BTreeMap<String, Medium>> {
+    let mut media = BTreeMap::new();
+    for (name, content) in &scenario.media {
+        let medium = if content.label_only {
+            media::label_only(&world.cache, &content.label)?
+        } else {
+            live(world, scenario, content)?
+        };
+        media.insert(name.clone(), medium);
+    }
+    Ok(media)
+}
+
+fn live(world: &World, scenario: &Scenario, content: &Content) -> Result<Medium> {
+    // All speak on the serial line, and a panic ends the machine.
+    let append = format!("console=ttyS0 panic=-1 {}", content.append);
+    let (tree, tree_name) = tree(world, scenario, content)?;
+    let label = content.label.replace([' ', '#', '/'], "_");
+    let order = Order {
+        name: &format!("{tree_name}-{label}"),
+        label: &content.label,
+        append: append.trim(),
+    };
+    media::live(&world.cache, &world.product, &tree, &order)
+}
+
+fn tree(world: &World, scenario: &Scenario, content: &Content) -> Result<(Tree, String)> {
+    if content.tree == TreeKind::Debian {
+        let tree = trees::debian_with_marker(&world.cache)?;
+        return Ok((tree, "debian-marker".into()));
+    }
+    let kernel = content.kernel.as_ref().unwrap_or(&scenario.kernel);
+    let tree = trees::marker(&world.cache, &kernels::kernel(&world.cache, kernel)?)?;
+    Ok((tree, format!("marker-{kernel}")))
+}
+
+/// Disks get a file of their own that the guest can write to: afterwards all of it that was
+/// not made for that must still be what it was. CD drives read the original.
+pub fn drives(
+    world: &World,
+    scenario: &Scenario,
+    media: &BTreeMap<String, Medium>,
+    dir: &Path,
+) -> Result<Vec<Drive>> {
+    let workshop = Workshop {
+        live: media.get("live"),
+        helper: parts::helper(&world.cache)?,
+    };
+    let mut drives = Vec::new();
+    for (number, spec) in scenario.drives.iter().enumerate() {
+        let id = scenario.drive_id(number);
+        let medium = spec.medium.as_ref().and_then(|name| media.get(name));
+        let to = dir.join(format!("{id}.img"));
+        let file = if spec.bus.is_disk() && (medium.is_some() || spec.size.is_some()) {
+            workshop
+                .make(spec, medium, &to)
+                .doing(format!("making drive {id}"))?;
+            if spec.bus == Bus::Sd {
+                // QEMU makes only cards of a power of two.
+                let file = fs::OpenOptions::new().write(true).open(&to)?;
+                file.set_len(file.metadata()?.len().next_power_of_two())?;
+            }
+            Some(to)
+        } else {
+            medium.map(|medium| medium.iso.clone())
+        };
+        drives.push(Drive {
+            id,
+            bus: spec.bus,
+            writable: spec.bus.is_disk() && file.is_some() && !spec.read_only,
+            file,
+            present: !spec.absent,
+        });
+    }
+    Ok(drives)
+}
+
+/// The kernel with the initramfs and the words of a medium, as its own boot loader would
+/// start it; but on the console that the scenario asks for.
+pub fn direct(
+    world: &World,
+    scenario: &Scenario,
+    boot: &Boot,
+    media: &BTreeMap<String, Medium>,
+) -> Result<Direct> {
+    let name = boot.medium.as_deref().unwrap_or("live");
+    let (Some(medium), Some(content)) = (media.get(name), scenario.media.get(name)) else {
+        fail!("a direct boot needs a medium called {name:?}")
+    };
+    let leave_out = |word: &&str| {
+        let mut patterns = scenario.without.iter().chain(&boot.without);
+        word.starts_with("console=") || patterns.any(|pattern| glob::fits(pattern, word))
+    };
+    let baked: Vec<&str> = words_of(&medium.words)
+        .into_iter()
+        .filter(|word| !leave_out(word))
+        .collect();
+    let mut words = vec![baked.join(" "), format!("console={}", scenario.console)];
+    words.extend([scenario.words.clone(), boot.words.clone()]);
+    words.extend(boot.end.map(|end| format!("lr.end={}", end.word())));
+    words.retain(|word| !word.is_empty());
+    Ok(Direct {
+        kernel: kernel(world, scenario, content)?,
+        initrd: medium.initrd.clone(),
+        words: words.join(" "),
+    })
+}
+
+fn kernel(world: &World, scenario: &Scenario, content: &Content) -> Result<PathBuf> {
+    if content.tree == TreeKind::Debian {
+        return trees::kernel_elf(&world.cache, &trees::debian(&world.cache)?);
+    }
+    let name = content.kernel.as_ref().unwrap_or(&scenario.kernel);
+    Ok(kernels::kernel(&world.cache, name)?.vmlinux)
+}
+
+/// The words of a command line; blanks in double quotes part none.
+fn words_of(line: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let part = |c: char| {
+        quoted ^= c == '"';
+        c == ' ' && !quoted
+    };
+    line.split(part).filter(|word| !word.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_word_stays_whole() {
+        assert_eq!(
+            words_of("\"root=live:LABEL=A B\"  quiet"),
+            ["\"root=live:LABEL=A B\"", "quiet"]
+        );
+    }
+}

@@ -1,0 +1,407 @@
+//! `tests/boots/NAME/scenario.toml`: one boot, or several of one machine, told as data.
+//!
+//! A scenario names the machine, the media and what is done while it runs; and what the
+//! booted system must then have seen. With `[[boot]]` entries the machine is started once
+//! for each, and what was written to its drives stays from one to the next. Unknown keys
+//! are errors: a misspelt expectation would hold for ever.
+
+mod drives;
+
+use crate::fail;
+use crate::kernels::KERNELS;
+use crate::trouble::{Result, While};
+pub use drives::{Content, Damage, DriveSpec, FileSystem, Holds, PartitionSpec, TreeKind};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// One machine and its boots.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// Directory name.
+    #[serde(skip)]
+    pub name: String,
+    /// The expectation, as a sentence.
+    pub about: String,
+    /// Kernel of the tree: `6.1`, `6.12` or `testing`.
+    #[serde(default = "default_kernel")]
+    pub kernel: String,
+    /// What starts the kernel.
+    #[serde(default)]
+    pub firmware: Start,
+    /// MiB.
+    #[serde(default = "default_memory")]
+    pub memory: u32,
+    /// Direct boots: words behind those baked into the medium, in every boot.
+    #[serde(default)]
+    pub words: String,
+    /// Direct boots: baked words to leave out, as patterns.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// Direct boots: the kernel's console.
+    #[serde(default = "default_console")]
+    pub console: String,
+    /// Whether only `--all` runs it.
+    #[serde(default)]
+    pub slow: bool,
+    /// Media by name; without any there is `live`.
+    #[serde(default, rename = "medium")]
+    pub media: BTreeMap<String, Content>,
+    /// Drives, in the order of their device lines.
+    #[serde(default, rename = "drive")]
+    pub drives: Vec<DriveSpec>,
+    /// What is done while it runs; of the only boot, as the next four.
+    #[serde(default, rename = "step")]
+    steps: Vec<Step>,
+    #[serde(default)]
+    expect: Expect,
+    end: Option<End>,
+    #[serde(default, rename = "check")]
+    checks: Vec<Check>,
+    /// The boots; never none once it has been read.
+    #[serde(default, rename = "boot")]
+    pub boots: Vec<Boot>,
+}
+
+/// What starts the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// QEMU itself, with the medium's own initramfs and words.
+    #[default]
+    Direct,
+    /// UEFI firmware, from a drive.
+    Ovmf,
+    /// BIOS firmware, from a drive.
+    SeaBios,
+}
+
+/// One start of the machine, up to its end.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Boot {
+    /// What this one is for, where the scenario's sentence does not say it.
+    pub about: String,
+    /// What starts the kernel, if it is not what starts it otherwise.
+    pub firmware: Option<Start>,
+    /// Direct boots: whose kernel, initramfs and words; otherwise those of `live`.
+    pub medium: Option<String>,
+    /// Direct boots: words behind those of the scenario.
+    pub words: String,
+    /// Direct boots: baked words to leave out beside the scenario's, as patterns.
+    pub without: Vec<String>,
+    /// Ids of the drives that are there; otherwise all.
+    pub drives: Option<Vec<String>>,
+    /// What is done while it runs.
+    #[serde(rename = "step")]
+    pub steps: Vec<Step>,
+    /// What must come of it.
+    pub expect: Expect,
+    /// How the guest is to end itself; the kernel's last line must say so. Otherwise any
+    /// power-off will do.
+    pub end: Option<End>,
+    /// Whether QEMU is killed after the steps, as a power cut would end it.
+    pub kill: bool,
+    /// What must hold of the drives afterwards.
+    #[serde(rename = "check")]
+    pub checks: Vec<Check>,
+}
+
+/// How a guest ends itself: the word `lr.end=` of the marker init.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum End {
+    Poweroff,
+    Reboot,
+    Halt,
+}
+
+impl End {
+    /// The value of `lr.end=`.
+    pub fn word(self) -> &'static str {
+        match self {
+            End::Poweroff => "poweroff",
+            End::Reboot => "reboot",
+            End::Halt => "halt",
+        }
+    }
+
+    /// The kernel's last line (kernel/reboot.c).
+    pub fn line(self) -> &'static str {
+        match self {
+            End::Poweroff => "reboot: Power down",
+            End::Reboot => "reboot: Restarting system",
+            End::Halt => "reboot: System halted",
+        }
+    }
+}
+
+/// What must hold of a drive between two boots; `at` is `DRIVE:PARTITION`, a whole disk is
+/// partition 0.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Check {
+    /// Its file system was left clean: nothing to replay, nothing to repair.
+    pub clean: Option<String>,
+    /// It is the same byte for byte as before this boot.
+    pub same: Option<String>,
+    /// A file on an ext4, `DRIVE:PARTITION:/PATH`, that `has` this text or is `absent`.
+    pub file: Option<String>,
+    /// Pattern for the text of `file`.
+    pub has: Option<String>,
+    /// Whether `file` must not be there.
+    pub absent: bool,
+}
+
+/// One thing done; exactly one of the first six.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Step {
+    /// Until the serial line has said this.
+    pub wait: Option<String>,
+    /// Typed on the serial line.
+    pub send: Option<String>,
+    /// A drive to plug in.
+    pub plug: Option<String>,
+    /// A drive to pull out.
+    pub pull: Option<String>,
+    /// A drive to put `medium` into.
+    pub insert: Option<String>,
+    /// Seconds in which nothing is done: where lateness itself is the subject.
+    pub pause: Option<u64>,
+    /// For `insert`.
+    pub medium: Option<String>,
+    /// Seconds for `wait` and `pull`.
+    pub within: Option<u64>,
+}
+
+/// What must come of it. Patterns are of [`crate::glob`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Expect {
+    /// Whether the marker init is reached; if not, the machine must power off by itself.
+    pub boots: bool,
+    /// Seconds from the last step to the end.
+    pub within: u64,
+    /// Facts that the booted system must have stated (lines behind `@@LR `).
+    pub facts: Vec<String>,
+    /// Facts that it must not have stated.
+    pub no_facts: Vec<String>,
+    /// Lines that must be on the serial line.
+    pub lines: Vec<String>,
+    /// Lines that must not be.
+    pub no_lines: Vec<String>,
+    /// Values in report.json by path, such as `medium.label`.
+    pub report: BTreeMap<String, String>,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Expect {
+            boots: true,
+            within: 120,
+            facts: Vec::new(),
+            no_facts: Vec::new(),
+            lines: Vec::new(),
+            no_lines: Vec::new(),
+            report: BTreeMap::new(),
+        }
+    }
+}
+
+fn default_kernel() -> String {
+    "6.1".into()
+}
+fn default_memory() -> u32 {
+    1024
+}
+fn default_console() -> String {
+    "ttyS0".into()
+}
+/// All scenarios below `tests/boots`, by name.
+pub fn gather(source: &Path) -> Result<Vec<Scenario>> {
+    let dir = source.join("tests/boots");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&dir)
+        .doing(format!("reading {}", dir.display()))?
+        .flatten()
+    {
+        let file = entry.path().join("scenario.toml");
+        let text = fs::read_to_string(&file).doing(format!("reading {}", file.display()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        found.push(parse(&name, &text).doing(file.display())?);
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// One scenario, with what it refers to checked.
+fn parse(name: &str, text: &str) -> Result<Scenario> {
+    let mut scenario: Scenario = toml::from_str(text)?;
+    scenario.name = name.to_owned();
+    if scenario.media.is_empty() {
+        scenario.media.insert("live".into(), Content::default());
+    }
+    if !KERNELS.iter().any(|(known, _)| *known == scenario.kernel) {
+        fail!("no kernel {:?}", scenario.kernel);
+    }
+    let only = Boot {
+        steps: std::mem::take(&mut scenario.steps),
+        expect: std::mem::take(&mut scenario.expect),
+        end: scenario.end.take(),
+        checks: std::mem::take(&mut scenario.checks),
+        ..Boot::default()
+    };
+    if scenario.boots.is_empty() {
+        scenario.boots.push(only);
+    } else if !only.steps.is_empty() || only.expect.says_anything() || !only.checks.is_empty() {
+        fail!("steps, expectations and checks belong to a [[boot]], for there are some");
+    }
+    for (number, drive) in scenario.drives.iter().enumerate() {
+        drive.check().doing(scenario.drive_id(number))?;
+    }
+    for boot in &scenario.boots {
+        scenario.check_boot(boot)?;
+    }
+    Ok(scenario)
+}
+
+impl Scenario {
+    /// The id of a drive by its place in the file.
+    pub fn drive_id(&self, number: usize) -> String {
+        let given = self.drives.get(number).and_then(|drive| drive.id.clone());
+        given.unwrap_or_else(|| format!("d{number}"))
+    }
+
+    fn check_boot(&self, boot: &Boot) -> Result<()> {
+        let of_drives = self.drives.iter().filter_map(|drive| drive.medium.as_ref());
+        let of_steps = boot.steps.iter().filter_map(|step| step.medium.as_ref());
+        for medium in of_drives.chain(of_steps).chain(&boot.medium) {
+            if !self.media.contains_key(medium) {
+                fail!("no medium {medium:?}");
+            }
+        }
+        let ids: Vec<String> = (0..self.drives.len()).map(|n| self.drive_id(n)).collect();
+        for id in boot.drives.iter().flatten() {
+            if !ids.contains(id) {
+                fail!("no drive {id:?}");
+            }
+        }
+        for check in &boot.checks {
+            let at = check.check()?;
+            if !ids.iter().any(|id| at.starts_with(&format!("{id}:"))) {
+                fail!("no drive of {at:?}");
+            }
+        }
+        boot.steps.iter().try_for_each(Step::check)?;
+        if !boot.expect.says_anything() && boot.checks.is_empty() {
+            fail!("it expects nothing, so it can't fail");
+        }
+        let inside = !boot.expect.facts.is_empty() || !boot.expect.report.is_empty();
+        if !boot.expect.boots && inside {
+            fail!("a machine that does not boot states no facts");
+        }
+        Ok(())
+    }
+}
+
+impl Expect {
+    /// Whether it can fail: to boot at all is asked for by each boot anyway.
+    fn says_anything(&self) -> bool {
+        !self.facts.is_empty() || !self.lines.is_empty()
+    }
+}
+
+impl Step {
+    fn check(&self) -> Result<()> {
+        let verbs = [&self.wait, &self.send, &self.plug, &self.pull, &self.insert];
+        let verbs = verbs.iter().filter(|verb| verb.is_some()).count();
+        if verbs + usize::from(self.pause.is_some()) != 1 {
+            fail!("a step does one thing: {self:?}");
+        }
+        if self.insert.is_some() != self.medium.is_some() {
+            fail!("`insert` goes with `medium`: {self:?}");
+        }
+        Ok(())
+    }
+}
+
+impl Check {
+    /// Where it looks.
+    fn check(&self) -> Result<&String> {
+        let said: Vec<&String> = [&self.clean, &self.same, &self.file]
+            .into_iter()
+            .flatten()
+            .collect();
+        let [at] = said.as_slice() else {
+            fail!("a check looks at one thing: {self:?}");
+        };
+        if self.file.is_some() != (self.absent != self.has.is_some()) {
+            fail!("`file` goes with `has` or with `absent`: {self:?}");
+        }
+        Ok(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_scenarios_of_this_checkout_can_be_read() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        assert!(!gather(&source).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        assert!(parse("x", "about = 'x'\n[expect]\nfacts = ['a']\n").is_ok());
+        assert!(parse("x", "about = 'x'\n[expect]\nfact = ['a']\n").is_err());
+    }
+
+    #[test]
+    fn a_scenario_that_cannot_fail_is_an_error() {
+        assert!(parse("x", "about = 'x'\n").is_err());
+    }
+
+    #[test]
+    fn boots_of_one_machine_say_what_they_expect_themselves() {
+        let boots =
+            "[[boot]]\n[boot.expect]\nfacts = ['a']\n[[boot]]\n[boot.expect]\nlines = ['b']\n";
+        let scenario = parse("x", &format!("about = 'x'\n{boots}")).unwrap();
+        assert_eq!(scenario.boots.len(), 2);
+        assert!(
+            parse(
+                "x",
+                &format!("about = 'x'\n{boots}[expect]\nfacts = ['a']\n")
+            )
+            .is_err()
+        );
+        assert!(parse("x", &format!("about = 'x'\n{boots}[[boot]]\n")).is_err());
+    }
+
+    #[test]
+    fn a_check_names_a_drive_and_what_must_hold() {
+        let scenario = |check: &str| {
+            let text =
+                format!("about = 'x'\n[[drive]]\nbus = 'usb'\nsize = 9\n[[check]]\n{check}\n");
+            parse("x", &text)
+        };
+        assert!(scenario("clean = 'd0:3'").is_ok());
+        assert!(scenario("clean = 'd1:3'").is_err());
+        assert!(scenario("file = 'd0:3:/a'").is_err());
+        assert!(scenario("file = 'd0:3:/a'\nhas = '*'").is_ok());
+        assert!(scenario("file = 'd0:3:/a'\nhas = '*'\nabsent = true").is_err());
+        assert!(scenario("clean = 'd0:3'\nsame = 'd0:3'").is_err());
+        assert!(scenario("has = 'x'").is_err());
+    }
+
+    #[test]
+    fn a_step_does_one_thing() {
+        let text = "about = 'x'\n[[step]]\nwait = 'a'\nsend = 'b'\n[expect]\nfacts = ['a']\n";
+        assert!(parse("x", text).is_err());
+    }
+}
