@@ -19,6 +19,14 @@ pub struct UpperDirs {
 }
 
 impl UpperDirs {
+    /// Takes the links away.
+    pub fn unlink(&self, machine: &Machine) {
+        for link in ["overlayfs", "ovlwork", "overlayfs-r"] {
+            // Not all are there.
+            let _ = std::fs::remove_file(machine.run.join(link));
+        }
+    }
+
     /// Leaves the links that dracut's users know: /run/overlayfs, /run/ovlwork, and
     /// /run/overlayfs-r for a layer that is only seen.
     pub fn link(&self, machine: &Machine, report: &mut Report) {
