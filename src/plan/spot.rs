@@ -28,7 +28,7 @@ impl Spot {
             upper: format!("{base}/{UPPER}"),
             work: format!("{base}/{WORK}"),
             session: format!("{base}/{SESSION_JSON}"),
-            reserve: format!("{UPPER_DIR}/reserve"),
+            reserve: format!("{UPPER_DIR}/.reserve"),
             base,
         }
     }
