@@ -2,7 +2,7 @@
 //! what came of it.
 
 mod heard;
-mod prepare;
+pub mod prepare;
 
 use crate::disk::check::{self, Before};
 use crate::fail;

@@ -239,7 +239,7 @@ pub fn gather(source: &Path) -> Result<Vec<Scenario>> {
 }
 
 /// One scenario, with what it refers to checked.
-fn parse(name: &str, text: &str) -> Result<Scenario> {
+pub fn parse(name: &str, text: &str) -> Result<Scenario> {
     let mut scenario: Scenario = toml::from_str(text)?;
     scenario.name = name.to_owned();
     if scenario.media.is_empty() {
