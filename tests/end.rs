@@ -7,6 +7,8 @@
 // Helpers of a test may panic as the test itself does.
 #![allow(clippy::unwrap_used)]
 
+mod namespace;
+
 use liveroot::boot::apart::{Ended, take_apart};
 use liveroot::boot::machine::Machine;
 use liveroot::boot::watch::look;
@@ -15,45 +17,11 @@ use liveroot::ondisk::session::{parse_session, session_bytes};
 use liveroot::plan::fill::Told;
 use liveroot::sys::loopdev;
 use liveroot::sys::mount::{Access, Detached, MountOption};
+use namespace::{possible, run, text};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|e| panic!("{program}: {e}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Whether this test can run here; says why not.
-fn possible() -> bool {
-    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let mut missing: Vec<String> = ["squashfs", "overlay", "ext4"]
-        .iter()
-        .filter(|fs| !known.split_whitespace().any(|k| k == **fs))
-        .map(|fs| format!("the kernel has no {fs}"))
-        .collect();
-    if !rustix::process::geteuid().is_root() {
-        missing.push("not root".into());
-    }
-    if !Path::new("/dev/loop-control").exists() {
-        missing.push("no /dev/loop-control".into());
-    }
-    if missing.is_empty() {
-        return true;
-    }
-    let strict = std::env::var_os("LIVEROOT_STRICT").is_some_and(|v| v == "1");
-    assert!(!strict, "skipped under LIVEROOT_STRICT: {missing:?}");
-    println!("skipped: {missing:?}");
-    false
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 const SESSION: &str = "liveroot/current/session.json";
 
@@ -80,11 +48,7 @@ impl Stack {
 
     fn on(fs_type: &str) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of this thread alone: the harness runs others beside it.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-        let none: Option<&str> = None;
-        let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
-        nix::mount::mount(none, "/", none, private, none).unwrap();
+        namespace::enter();
 
         let dir = tempfile::tempdir().unwrap();
         let machine = Machine {
@@ -254,7 +218,7 @@ fn mount_line(at: &Path) -> Option<String> {
 
 #[test]
 fn the_stack_is_taken_apart_and_the_session_is_closed() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let stack = Stack::new();
@@ -277,7 +241,7 @@ fn the_stack_is_taken_apart_and_the_session_is_closed() {
 
 #[test]
 fn what_is_mounted_twice_in_deep_places_or_from_a_file_of_the_live_system_goes_too() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let stack = Stack::new();
@@ -295,8 +259,11 @@ fn what_is_mounted_twice_in_deep_places_or_from_a_file_of_the_live_system_goes_t
     // A loop device on a file of the live system holds the overlay without being mounted.
     let inner = stack.in_root("inner.img");
     File::create(&inner).unwrap().set_len(1 << 20).unwrap();
-    run("losetup", &["-f", text(&inner)]);
+    let device = run("losetup", &["-f", "--show", text(&inner)]);
     let ended = stack.end();
+    if !ended.troubles.is_empty() {
+        let _ = Command::new("losetup").args(["-d", device.trim()]).status();
+    }
     assert_eq!(ended.troubles, Vec::<String>::new());
     assert_eq!(stack.left_over(), Vec::<String>::new());
     assert!(!stack.session().open);
@@ -305,7 +272,7 @@ fn what_is_mounted_twice_in_deep_places_or_from_a_file_of_the_live_system_goes_t
 
 #[test]
 fn a_medium_below_the_root_that_it_holds_goes_too() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let stack = Stack::new();
@@ -321,7 +288,7 @@ fn a_medium_below_the_root_that_it_holds_goes_too() {
 
 #[test]
 fn a_root_that_stays_busy_is_made_read_only_and_its_disk_is_clean() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let stack = Stack::new();
@@ -344,7 +311,7 @@ fn a_root_that_stays_busy_is_made_read_only_and_its_disk_is_clean() {
 
 #[test]
 fn an_upper_that_was_made_read_only_before_is_closed_all_the_same() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let stack = Stack::new();
@@ -360,7 +327,7 @@ fn an_upper_that_was_made_read_only_before_is_closed_all_the_same() {
 
 #[test]
 fn a_session_that_can_still_be_written_stays_open() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let stack = Stack::new();
@@ -375,7 +342,7 @@ fn a_session_that_can_still_be_written_stays_open() {
 
 #[test]
 fn a_writer_past_the_overlay_keeps_the_session_open() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let stack = Stack::new();
@@ -388,7 +355,7 @@ fn a_writer_past_the_overlay_keeps_the_session_open() {
 
 #[test]
 fn without_its_facts_all_is_unmounted_and_the_disk_is_clean() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let mut stack = Stack::new();
@@ -403,7 +370,7 @@ fn without_its_facts_all_is_unmounted_and_the_disk_is_clean() {
 
 #[test]
 fn other_file_systems_end_as_cleanly() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let known = fs::read_to_string("/proc/filesystems").unwrap();
@@ -424,7 +391,7 @@ fn other_file_systems_end_as_cleanly() {
 
 #[test]
 fn devices_outside_of_the_root_are_left_alone() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let stack = Stack::new();
@@ -437,7 +404,7 @@ fn devices_outside_of_the_root_are_left_alone() {
 
 #[test]
 fn users_are_warned_once_a_level_and_the_notice_goes_when_there_is_room() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let stack = Stack::new();

@@ -6,6 +6,8 @@
 // Helpers of a test may panic as the test itself does.
 #![allow(clippy::unwrap_used)]
 
+mod namespace;
+
 use liveroot::boot::examine::{self, Sought, Stack};
 use liveroot::boot::loader::Loader;
 use liveroot::boot::machine::Machine;
@@ -15,41 +17,12 @@ use liveroot::layout::OVERLAY_SOURCE;
 use liveroot::ondisk::FsKind;
 use liveroot::request::{TmpfsSize, decide_request};
 use liveroot::sys::{loopdev, mount};
+use namespace::{possible, run, text};
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-fn run(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).output();
-    let output = status.unwrap_or_else(|e| panic!("{program}: {e}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {said}");
-}
-
-/// Whether this test can run here; says why not.
-fn possible() -> bool {
-    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let mut missing: Vec<String> = ["squashfs", "overlay", "ext4"]
-        .iter()
-        .filter(|fs| !known.split_whitespace().any(|k| k == **fs))
-        .map(|fs| format!("the kernel has no {fs}"))
-        .collect();
-    if !rustix::process::geteuid().is_root() {
-        missing.push("not root".into());
-    }
-    if !Path::new("/dev/loop-control").exists() {
-        missing.push("no /dev/loop-control".into());
-    }
-    if missing.is_empty() {
-        return true;
-    }
-    let strict = std::env::var_os("LIVEROOT_STRICT").is_some_and(|v| v == "1");
-    assert!(!strict, "skipped under LIVEROOT_STRICT: {missing:?}");
-    println!("skipped: {missing:?}");
-    false
-}
 
 /// A medium on a loop device, and a machine whose /run is a directory of the test.
 struct Bench {
@@ -63,11 +36,7 @@ struct Bench {
 
 impl Bench {
     fn new(change: impl FnOnce(&Path)) -> Self {
-        // Of this thread alone: the harness runs others beside it.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-        let none: Option<&str> = None;
-        let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
-        nix::mount::mount(none, "/", none, private, none).unwrap();
+        namespace::enter();
 
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -177,10 +146,6 @@ impl Drop for Bench {
     }
 }
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 fn attach(file: &Path) -> loopdev::LoopDevice {
     loopdev::attach_read_only(Path::new("/dev"), &File::open(file).unwrap(), file).unwrap()
 }
@@ -200,7 +165,7 @@ fn digest(path: &Path) -> Vec<u8> {
 
 #[test]
 fn the_root_is_an_overlay_on_the_image_and_the_medium_stays_as_it_was() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let mut bench = Bench::new(|_| ());
@@ -246,7 +211,7 @@ fn the_root_is_an_overlay_on_the_image_and_the_medium_stays_as_it_was() {
 
 #[test]
 fn a_candidate_that_is_dropped_leaves_no_trace() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let bench = Bench::new(|_| ());
@@ -277,7 +242,7 @@ fn a_candidate_that_is_dropped_leaves_no_trace() {
 
 #[test]
 fn what_is_no_image_is_refused_with_its_reason() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let refusal = |change: fn(&Path)| Bench::new(change).examine().err().unwrap();
@@ -302,7 +267,7 @@ fn what_is_no_image_is_refused_with_its_reason() {
 
 #[test]
 fn a_journal_is_not_replayed_by_a_look() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let bench = Bench::new(|_| ());
@@ -353,7 +318,7 @@ impl Drop for Writable {
 
 #[test]
 fn a_disk_that_was_looked_at_takes_writes_again() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let bench = Bench::new(|c| fs::remove_file(c.join("LiveOS/squashfs.img")).unwrap());
@@ -376,7 +341,7 @@ fn a_disk_that_was_looked_at_takes_writes_again() {
 
 #[test]
 fn an_image_on_btrfs_is_found() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let bench = Bench::new(|_| ());
@@ -406,7 +371,7 @@ fn new_view(bench: &Bench) -> Bench {
 
 #[test]
 fn a_full_upper_says_so_and_takes_writes_again_when_there_is_room() {
-    if !possible() {
+    if !possible(&["squashfs", "overlay", "ext4"]) {
         return;
     }
     let mut bench = Bench::new(|_| ());

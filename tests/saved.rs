@@ -6,6 +6,8 @@
 // Helpers of a test may panic as the test itself does.
 #![allow(clippy::unwrap_used)]
 
+mod namespace;
+
 use liveroot::boot::hunt::upper::Keeper;
 use liveroot::boot::loader::Loader;
 use liveroot::boot::machine::Machine;
@@ -18,36 +20,11 @@ use liveroot::plan::medium::Device;
 use liveroot::request::{Request, decide_request, said};
 use liveroot::sys::mount;
 use liveroot::units::{ImageId, Sectors};
+use namespace::{possible, run, text};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|e| panic!("{program}: {e}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {said}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// Whether this test can run here; says why not.
-fn possible() -> bool {
-    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let missing = !known.split_whitespace().any(|k| k == "ext4")
-        || !rustix::process::geteuid().is_root()
-        || !Path::new("/dev/loop-control").exists();
-    let strict = std::env::var_os("LIVEROOT_STRICT").is_some_and(|v| v == "1");
-    assert!(!(missing && strict), "skipped under LIVEROOT_STRICT");
-    if missing {
-        println!("skipped: no root, loop or ext4");
-    }
-    !missing
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// A disk of the user's with a file system, and a machine that has found its medium.
 struct Bench {
@@ -67,11 +44,7 @@ fn id(n: u8) -> ImageId {
 
 impl Bench {
     fn new(mkfs: &[&str], fs: Option<FsKind>) -> Self {
-        // Of this thread alone: the harness runs others beside it.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-        let none: Option<&str> = None;
-        let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
-        nix::mount::mount(none, "/", none, private, none).unwrap();
+        namespace::enter();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("disk.img");
         fs::File::create(&file).unwrap().set_len(32 << 20).unwrap();
@@ -195,7 +168,7 @@ const SESSION: &str = "liveroot/current/session.json";
 
 #[test]
 fn directories_are_made_once_and_found_again() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();
@@ -242,7 +215,7 @@ fn directories_are_made_once_and_found_again() {
 
 #[test]
 fn another_images_changes_are_put_aside_or_kept() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();
@@ -276,11 +249,25 @@ fn another_images_changes_are_put_aside_or_kept() {
     bench.own.image = Some(id(4));
     bench.open("liveroot.onchange=fresh", true).unwrap();
     assert!(bench.at("liveroot/session-2/upper/second").exists());
+    bench.close();
+    // Back to the first image: its own changes come back.
+    bench.own.image = Some(id(1));
+    bench.open("liveroot.onchange=fresh", true).unwrap();
+    assert!(bench.at("liveroot/current/upper/kept").exists());
+    assert!(!bench.at("liveroot/session-1").exists());
+    assert!(bench.at("liveroot/session-3").exists());
+    assert!(
+        bench
+            .report
+            .notices
+            .iter()
+            .any(|n| n.contains("taken up again"))
+    );
 }
 
 #[test]
 fn reset_throws_the_changes_away_and_finishes_what_was_begun() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();
@@ -306,7 +293,7 @@ fn reset_throws_the_changes_away_and_finishes_what_was_begun() {
 
 #[test]
 fn readonly_leaves_every_byte_as_it_was() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();
@@ -329,7 +316,7 @@ fn readonly_leaves_every_byte_as_it_was() {
 
 #[test]
 fn dracuts_overlay_is_used_as_it_is() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();
@@ -361,7 +348,7 @@ fn dracuts_overlay_is_used_as_it_is() {
 
 #[test]
 fn a_snapshot_of_dmsquash_live_is_recognised_and_left_alone() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();
@@ -391,7 +378,7 @@ fn a_snapshot_of_dmsquash_live_is_recognised_and_left_alone() {
 
 #[test]
 fn links_do_not_lead_out_of_the_partition() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();
@@ -410,7 +397,7 @@ fn links_do_not_lead_out_of_the_partition() {
 
 #[test]
 fn what_cannot_hold_changes_is_refused_with_the_remedy_and_not_written_to() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut vfat = Bench::new(&["mkfs.vfat"], Some(FsKind::Vfat));
@@ -431,7 +418,7 @@ fn what_cannot_hold_changes_is_refused_with_the_remedy_and_not_written_to() {
 
 #[test]
 fn a_file_system_with_errors_is_not_written_to() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();
@@ -448,7 +435,7 @@ fn a_file_system_with_errors_is_not_written_to() {
 
 #[test]
 fn a_partition_that_has_vanished_is_an_error_and_leaves_nothing_mounted() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();
@@ -477,7 +464,7 @@ fn fake_fsck(bench: &Bench, script: &str) {
 
 #[test]
 fn the_images_own_check_runs_before_the_mount_and_its_verdict_counts() {
-    if !possible() {
+    if !possible(&["ext4"]) {
         return;
     }
     let mut bench = Bench::ext4();

@@ -94,7 +94,7 @@ fn end_all(machine: &Machine, caller_goes_on: bool) {
     }
     eject(machine, &left);
     log::info!(
-        "file systems are unmounted, {} troubles",
+        "the live system is taken apart, {} troubles",
         ended.troubles.len()
     );
 }

@@ -94,7 +94,7 @@ fn boot_in_child(machine: &Machine, early: Vec<crate::sys::Error>, mut pipe: Fil
         Err(failure) => {
             log::error!("{}: {failure}", failure.id());
             report.write(machine);
-            hunt::serve_people(machine, &loader);
+            hunt::listen::serve_people(machine, &loader);
             let notes = page::notes(&report, &loader.troubles());
             page::show(machine, &page::render(&failure, &request, &notes, None));
             page::wait_without_hope(&request)
@@ -112,7 +112,7 @@ fn end_on_page(machine: &Machine, failure: &Failure) {
     let request = decide_request(&gather::words(machine));
     let mut report = Report::new(&request);
     let loader = Loader::start(machine, Vec::new(), request.blacklist.clone(), &mut report);
-    hunt::serve_people(machine, &loader);
+    hunt::listen::serve_people(machine, &loader);
     page::show(machine, &page::render(failure, &request, &[], None));
     page::wait_without_hope(&request)
 }

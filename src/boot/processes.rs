@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use std::time::Duration;
 
 /// For all processes together, after each signal.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks, then ends. Those that start meanwhile are found by looking again.
 pub fn end_processes(machine: &Machine, caller_goes_on: bool, round: Round) {

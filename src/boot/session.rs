@@ -4,7 +4,7 @@ use super::ask;
 use super::machine::Machine;
 use super::report::Report;
 use super::saved::Own;
-use crate::layout::{SESSION_SCHEMA, Session};
+use crate::layout::{SESSION_JSON, SESSION_SCHEMA, Session};
 use crate::ondisk::session::{parse_session, session_bytes};
 use crate::ondisk::snapshot;
 use crate::plan::session::{KEPT_OTHER, Kept, Use, decide_session};
@@ -25,6 +25,9 @@ pub struct Sessions<'a> {
     /// The spot.
     pub spot: &'a Spot,
 }
+
+/// Numbers of sessions that are put aside end below this.
+const MOST_ASIDE: u32 = 1000;
 
 /// Seconds of the question what to do with another image's changes.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -56,14 +59,20 @@ pub fn settle(
         step = ask_which(machine, &kept);
     }
     match step {
-        Use::Create | Use::Keep | Use::Ask => {}
+        // A power cut may have come between putting aside and taking up.
+        Use::Create => drop(sessions.take_up(own)?),
+        Use::Keep | Use::Ask => {}
         Use::KeepOther => report.tell(KEPT_OTHER.to_owned()),
         Use::Fresh => {
             let aside = sessions.put_aside()?;
+            let goes_on = match sessions.take_up(own)? {
+                Some(taken) => format!("those of this image (/{taken}) are taken up again"),
+                None => "this session begins anew".to_owned(),
+            };
             report.tell(format!(
                 "The saved changes were made on another image. They are put aside (/{aside}), and \
-                 this session begins anew; liveroot sessions lists them, and \
-                 liveroot.onchange=keep would have used them."
+                 {goes_on}; liveroot sessions lists them, and liveroot.onchange=keep would have \
+                 used them."
             ));
         }
     }
@@ -140,6 +149,27 @@ impl Sessions<'_> {
             _ => {}
         }
         Ok(base)
+    }
+
+    /// Two images may share a partition in turn: what was put aside for the other one and was
+    /// made on this image comes back, the latest of several. Its name before.
+    fn take_up(&self, own: &Own) -> Result<Option<String>, String> {
+        let read = |n| {
+            let (base, session) = self.spot.aside(n);
+            let file = session.unwrap_or_else(|| format!("{base}/{SESSION_JSON}"));
+            let session = read_session(&self.at.join(&file))?;
+            (session.image.is_some() && session.image == own.image).then_some((session.used, n))
+        };
+        // Numbers are given in order: a gap is one that was taken up or removed by hand.
+        let Some((_, n)) = (1..MOST_ASIDE).filter_map(read).max() else {
+            return Ok(None);
+        };
+        let (base, session) = self.spot.aside(n);
+        self.rename(&base, &self.spot.base)?;
+        if let Some(session) = session {
+            self.rename(&session, &self.spot.session)?;
+        }
+        Ok(Some(base))
     }
 
     /// Renamed first: a power cut in the middle leaves no half of it in use.

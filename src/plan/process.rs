@@ -75,8 +75,9 @@ pub enum Round {
     Last,
 }
 
-/// The numbers of those that are ended: all but PID 1, the kernel's, and `ourselves`; and
-/// who waits for us goes on when the machine does not end with us (`spare_callers`).
+/// The numbers of those that are ended: all but PID 1, the kernel's, `ourselves` and our
+/// children (those that hang were given up); and who waits for us goes on when the machine
+/// does not end with us (`spare_callers`).
 pub fn decide_victims(
     all: &[Process],
     ourselves: &[i32],
@@ -95,6 +96,7 @@ pub fn decide_victims(
     }
     all.iter()
         .filter(|p| !p.stat.kernel && !p.stat.zombie && !spared.contains(&p.pid))
+        .filter(|p| Some(&p.stat.parent) != ourselves.first())
         .filter(|p| round == Round::Last || !p.storage)
         .map(|p| p.pid)
         .collect()
@@ -145,9 +147,17 @@ mod tests {
 
     #[test]
     fn everybody_ends_but_init_the_kernel_and_ourselves() {
-        let mut all: Vec<Process> = [(1, 0), (2, 0), (50, 1), (60, 50), (61, 60), (70, 1)]
-            .map(|(pid, parent)| process(pid, parent))
-            .into();
+        let mut all: Vec<Process> = [
+            (1, 0),
+            (2, 0),
+            (50, 1),
+            (60, 50),
+            (61, 60),
+            (70, 1),
+            (62, 61),
+        ]
+        .map(|(pid, parent)| process(pid, parent))
+        .into();
         all[1].stat.kernel = true;
         all[5].storage = true;
         let us = [61, 60];

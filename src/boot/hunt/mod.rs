@@ -1,6 +1,7 @@
 //! The hunt for the medium: threads tell what they saw, [`Search`] decides, this acts.
 //! What it knows of devices serves the search for the upper after it ([`upper`]).
 
+pub mod listen;
 pub mod upper;
 
 use super::examine::{self, Sought, Stack};
@@ -18,8 +19,9 @@ use crate::plan::medium::{Facts, Probe};
 use crate::plan::modules::Rank;
 use crate::plan::search::{Action, Event, Look, Search};
 use crate::request::{DeviceSpec, Place, Request};
-use crate::sys::uevent::{Received, Uevent, UeventSocket};
+use crate::sys::uevent::{Uevent, UeventSocket};
 use crate::sys::{block, clock, power, process};
+use listen::{listen, watch_readers};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -347,64 +349,11 @@ impl Hunt<'_> {
     }
 }
 
-/// Lets the kernel ask card readers for cards; it tells by uevent then, as it does under
-/// udev, which sets the same two seconds. Without the file nothing is lost but that.
-fn watch_readers(machine: &Machine) {
-    let file = machine
-        .sys
-        .join("module/block/parameters/events_dfl_poll_msecs");
-    let _ = std::fs::write(file, "2000");
-}
-
 fn block_event(name: String) -> Uevent {
     Uevent {
         action: "add".into(),
         subsystem: "block".into(),
         devname: Some(name),
         ..Uevent::default()
-    }
-}
-
-/// Loads drivers of keyboards and screens for as long as a page is shown that nothing but
-/// people can end, as they are plugged in too.
-pub fn serve_people(machine: &Machine, loader: &Loader) {
-    loader.load_for_page();
-    let (sender, receiver) = channel();
-    let listening = UeventSocket::open()
-        .and_then(|socket| process::start_thread(Box::new(move || listen(&socket, &sender))));
-    if let Err(e) = listening {
-        log::warn!("{e}");
-    }
-    for alias in gather::modaliases(machine, |bus| loader.serves_bus(bus)) {
-        loader.want(&alias);
-    }
-    let loader = loader.clone();
-    let served = process::start_thread(Box::new(move || {
-        while let Ok(message) = receiver.recv() {
-            if let Message::Uevent(Uevent {
-                modalias: Some(alias),
-                ..
-            }) = message
-            {
-                loader.want(&alias);
-            }
-        }
-    }));
-    if let Err(e) = served {
-        log::warn!("{e}");
-    }
-}
-
-fn listen(socket: &UeventSocket, sender: &Sender<Message>) {
-    loop {
-        let message = match socket.receive() {
-            Ok(Received::Event(uevent)) => Message::Uevent(uevent),
-            Ok(Received::Lost) => Message::EventsLost,
-            Ok(Received::Foreign) => continue,
-            Err(e) => return log::error!("{e}"),
-        };
-        if sender.send(message).is_err() {
-            return;
-        }
     }
 }
