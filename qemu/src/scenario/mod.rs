@@ -196,6 +196,8 @@ pub struct Expect {
     pub no_lines: Vec<String>,
     /// Values in report.json by path, such as `medium.label`.
     pub report: BTreeMap<String, String>,
+    /// Id of the drive whose disc must have been ejected.
+    pub ejected: Option<String>,
 }
 
 impl Default for Expect {
@@ -208,6 +210,7 @@ impl Default for Expect {
             lines: Vec::new(),
             no_lines: Vec::new(),
             report: BTreeMap::new(),
+            ejected: None,
         }
     }
 }
