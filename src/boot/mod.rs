@@ -160,6 +160,9 @@ fn tell(
     report.step("upper");
 
     root::mount(machine, loader, &upper.dirs, report)?;
+    if upper.session.is_some() {
+        dirs::hold_back_inodes(&upper.dirs.work);
+    }
     report.step("root");
 
     if let Some(keeper) = home.filter(|_| request.upper.place != Place::Memory) {
