@@ -7,6 +7,7 @@ mod bench;
 mod cache;
 mod demo;
 mod disk;
+mod dracut;
 mod glob;
 mod initramfs;
 mod kernels;

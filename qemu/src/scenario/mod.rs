@@ -88,6 +88,8 @@ pub struct Boot {
     pub firmware: Option<Start>,
     /// Direct boots: whose kernel, initramfs and words; otherwise those of `live`.
     pub medium: Option<String>,
+    /// Direct boots: whether kernel and initramfs are dracut 059's.
+    pub dracut: bool,
     /// Direct boots: words behind those of the scenario.
     pub words: String,
     /// Direct boots: baked words to leave out beside the scenario's, as patterns.
