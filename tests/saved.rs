@@ -8,31 +8,27 @@
 
 mod namespace;
 
-use liveroot::boot::hunt::upper::Keeper;
 use liveroot::boot::loader::Loader;
 use liveroot::boot::machine::Machine;
 use liveroot::boot::report::Report;
 use liveroot::boot::saved::{self, Own, Saved};
 use liveroot::layout::Session;
+use liveroot::ondisk::FsKind;
 use liveroot::ondisk::session::parse_session;
-use liveroot::ondisk::{FsFacts, FsKind};
-use liveroot::plan::medium::Device;
 use liveroot::request::{Request, decide_request, said};
 use liveroot::sys::mount;
-use liveroot::units::{ImageId, Sectors};
-use namespace::{possible, run, text};
+use liveroot::units::ImageId;
+use namespace::{Disk, possible, run, text};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 /// A disk of the user's with a file system, and a machine that has found its medium.
 struct Bench {
     machine: Machine,
     report: Report,
     loader: Loader,
-    file: PathBuf,
-    device: String,
+    disk: Disk,
     fs: Option<FsKind>,
     own: Own,
     dir: tempfile::TempDir,
@@ -46,14 +42,7 @@ impl Bench {
     fn new(mkfs: &[&str], fs: Option<FsKind>) -> Self {
         namespace::enter();
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("disk.img");
-        fs::File::create(&file).unwrap().set_len(32 << 20).unwrap();
-        if let [program, arguments @ ..] = mkfs {
-            run(program, &[arguments, &[text(&file)]].concat());
-        }
-        let device = run("losetup", &["--find", "--show", text(&file)]);
-        // The flag of an earlier user of this loop device may still be set.
-        run("blockdev", &["--setrw", &device]);
+        let disk = Disk::new(dir.path(), mkfs);
         let machine = Machine {
             proc: "/proc".into(),
             sys: "/sys".into(),
@@ -74,8 +63,7 @@ impl Bench {
             machine,
             report,
             loader,
-            file,
-            device,
+            disk,
             fs,
             own,
             dir,
@@ -88,24 +76,7 @@ impl Bench {
 
     fn open(&mut self, words: &str, ours: bool) -> Result<Saved, String> {
         let request = request(words);
-        let keeper = Keeper {
-            device: Device {
-                name: self.device.trim_start_matches("/dev/").to_owned(),
-                size: Sectors(0),
-                parent: None,
-                partitions: vec![],
-                optical: false,
-                model: String::new(),
-            },
-            fs: self.fs.map(|kind| FsFacts {
-                kind,
-                label: None,
-                uuid: None,
-                size: None,
-            }),
-            ours,
-            why: "the test says so".into(),
-        };
+        let keeper = self.disk.keeper(self.fs, ours);
         self.report.notices.clear();
         let (machine, loader) = (&self.machine, &self.loader);
         saved::open(
@@ -131,20 +102,6 @@ impl Bench {
         mount::unmount(&self.machine.saved(), false).unwrap();
     }
 
-    /// Works on the file system as another system would.
-    fn elsewhere(&self, work: impl FnOnce(&Path)) {
-        let at = self.dir.path().join("elsewhere");
-        fs::create_dir_all(&at).unwrap();
-        run("mount", &[&self.device, text(&at)]);
-        work(&at);
-        run("umount", &[text(&at)]);
-    }
-
-    fn digest(&self) -> Vec<u8> {
-        use sha2::Digest;
-        sha2::Sha256::digest(fs::read(&self.file).unwrap()).to_vec()
-    }
-
     fn last(&self) -> &str {
         self.report.upper.as_ref().unwrap().last.unwrap()
     }
@@ -153,10 +110,6 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let _ = mount::unmount(&self.machine.saved(), true);
-        let _ = Command::new("blockdev")
-            .args(["--setrw", &self.device])
-            .status();
-        let _ = Command::new("losetup").args(["-d", &self.device]).status();
     }
 }
 
@@ -266,6 +219,36 @@ fn another_images_changes_are_put_aside_or_kept() {
 }
 
 #[test]
+fn an_image_without_an_id_does_not_make_the_changes_anybodys() {
+    if !possible(&["ext4"]) {
+        return;
+    }
+    let mut bench = Bench::ext4();
+    bench.open("", true).unwrap();
+    bench.close();
+    bench.own.image = None;
+    bench.open("", true).unwrap();
+    assert_eq!(bench.session(SESSION).image, Some(id(1)));
+}
+
+#[test]
+fn what_a_newer_version_has_used_is_left_as_it_is() {
+    if !possible(&["ext4"]) {
+        return;
+    }
+    let mut bench = Bench::ext4();
+    bench.open("", true).unwrap();
+    let later = b"{\"schema\":2,\"image\":[]}";
+    fs::write(bench.at(SESSION), later).unwrap();
+    bench.close();
+    let why = bench.open("", true).unwrap_err();
+    assert!(why.contains("newer liveroot"), "{why}");
+    bench
+        .disk
+        .elsewhere(|at| assert_eq!(fs::read(at.join(SESSION)).unwrap(), later));
+}
+
+#[test]
 fn reset_throws_the_changes_away_and_finishes_what_was_begun() {
     if !possible(&["ext4"]) {
         return;
@@ -302,16 +285,25 @@ fn readonly_leaves_every_byte_as_it_was() {
     let first = bench.open("", true).unwrap();
     fs::write(first.upper.join("kept"), "x").unwrap();
     bench.close();
-    let before = bench.digest();
+    let before = bench.disk.digest();
     let seen = bench.open("rd.live.overlay.readonly=1", true).unwrap();
     assert!(seen.upper.join("kept").exists() && seen.work.is_none() && seen.session.is_none());
     assert!(fs::write(seen.upper.join("new"), "x").is_err());
     assert_eq!(bench.report.upper.as_ref().unwrap().kind, "saved-readonly");
     bench.close();
-    assert_eq!(bench.digest(), before);
+    assert_eq!(bench.disk.digest(), before);
     let write_protected = bench.open("", true).unwrap();
     assert!(write_protected.work.is_none());
     assert!(bench.report.notices[0].contains("write-protected"));
+    bench.close();
+    let required = bench.open("liveroot.overlay=require", true).unwrap_err();
+    assert!(required.contains("write-protected"), "{required}");
+    bench.own.image = Some(id(2));
+    bench
+        .open("rd.overlay.readonly rd.overlay.reset", true)
+        .unwrap();
+    let told = |text: &str| bench.report.notices.iter().any(|n| n.contains(text));
+    assert!(told("made on another image") && told("not thrown away"));
 }
 
 #[test]
@@ -320,7 +312,7 @@ fn dracuts_overlay_is_used_as_it_is() {
         return;
     }
     let mut bench = Bench::ext4();
-    bench.elsewhere(|at| {
+    bench.disk.elsewhere(|at| {
         fs::create_dir_all(at.join("LiveOS/overlay-LIVE-2026/etc")).unwrap();
         fs::create_dir_all(at.join("LiveOS/ovlwork")).unwrap();
     });
@@ -354,7 +346,7 @@ fn a_snapshot_of_dmsquash_live_is_recognised_and_left_alone() {
     let mut bench = Bench::ext4();
     let mut store = b"SnAp\x01\0\0\0\x01\0\0\0\x08\0\0\0".to_vec();
     store.resize(8192, 7);
-    bench.elsewhere(|at| {
+    bench.disk.elsewhere(|at| {
         fs::create_dir(at.join("LiveOS")).unwrap();
         fs::write(at.join("LiveOS/overlay-LIVE-2026"), &store).unwrap();
         fs::write(at.join("LiveOS/file"), "x").unwrap();
@@ -367,7 +359,7 @@ fn a_snapshot_of_dmsquash_live_is_recognised_and_left_alone() {
         .open("rd.overlay=LABEL=X:/LiveOS/file", false)
         .unwrap_err();
     assert!(why.contains("is a file"), "{why}");
-    bench.elsewhere(|at| {
+    bench.disk.elsewhere(|at| {
         assert_eq!(
             fs::read(at.join("LiveOS/overlay-LIVE-2026")).unwrap(),
             store
@@ -384,7 +376,7 @@ fn links_do_not_lead_out_of_the_partition() {
     let mut bench = Bench::ext4();
     let outside = bench.dir.path().join("outside");
     fs::create_dir(&outside).unwrap();
-    bench.elsewhere(|at| {
+    bench.disk.elsewhere(|at| {
         symlink(&outside, at.join("liveroot")).unwrap();
         fs::create_dir(at.join("a")).unwrap();
         symlink(&outside, at.join("a/ovlwork")).unwrap();
@@ -401,19 +393,19 @@ fn what_cannot_hold_changes_is_refused_with_the_remedy_and_not_written_to() {
         return;
     }
     let mut vfat = Bench::new(&["mkfs.vfat"], Some(FsKind::Vfat));
-    let before = vfat.digest();
+    let before = vfat.disk.digest();
     let why = vfat.open("", true).unwrap_err();
     assert!(why.contains("vfat") && why.contains("mkfs.ext4"), "{why}");
-    assert_eq!(vfat.digest(), before);
+    assert_eq!(vfat.disk.digest(), before);
     let mut nothing = Bench::new(&[], None);
-    let before = nothing.digest();
+    let before = nothing.disk.digest();
     assert!(
         nothing
             .open("", true)
             .unwrap_err()
             .contains("no file system")
     );
-    assert_eq!(nothing.digest(), before);
+    assert_eq!(nothing.disk.digest(), before);
 }
 
 #[test]
@@ -423,14 +415,17 @@ fn a_file_system_with_errors_is_not_written_to() {
     }
     let mut bench = Bench::ext4();
     // 2 is EXT4_ERROR_FS; the image has no fsck.ext4.
-    run("debugfs", &["-w", "-R", "ssv state 2", text(&bench.file)]);
-    let before = bench.digest();
+    run(
+        "debugfs",
+        &["-w", "-R", "ssv state 2", text(&bench.disk.file)],
+    );
+    let before = bench.disk.digest();
     let why = bench.open("", true).unwrap_err();
     assert!(
         why.contains("damaged") && why.contains("no fsck.ext4"),
         "{why}"
     );
-    assert_eq!(bench.digest(), before);
+    assert_eq!(bench.disk.digest(), before);
 }
 
 #[test]
@@ -439,9 +434,9 @@ fn a_partition_that_has_vanished_is_an_error_and_leaves_nothing_mounted() {
         return;
     }
     let mut bench = Bench::ext4();
-    let device = std::mem::replace(&mut bench.device, "/dev/gone3".into());
+    let device = std::mem::replace(&mut bench.disk.device, "/dev/gone3".into());
     let why = bench.open("", true).unwrap_err();
-    bench.device = device;
+    bench.disk.device = device;
     assert!(
         why.contains("/dev/gone3") && why.contains("No such"),
         "{why}"

@@ -1,6 +1,8 @@
 //! Questions on the consoles, answered by a key, with an answer of their own when nobody is
 //! there.
 
+use super::hunt::listen::serve_people;
+use super::loader::Loader;
 use super::machine::Machine;
 use super::page;
 use crate::sys::console;
@@ -30,14 +32,22 @@ pub fn countdown(what: &str, seconds: u64) -> String {
 }
 
 /// Asks, and waits for one of `keys` (lower case) or `limit`. Enter and silence give
-/// `otherwise`.
+/// `otherwise`. Keyboards are served meanwhile.
 pub fn question(
     machine: &Machine,
+    loader: &Loader,
     text: &str,
     keys: &[u8],
     otherwise: (u8, &str),
     limit: Duration,
 ) -> u8 {
+    serve_people(machine, loader);
+    let answer = ask(machine, text, keys, otherwise, limit);
+    loader.stop();
+    answer
+}
+
+fn ask(machine: &Machine, text: &str, keys: &[u8], otherwise: (u8, &str), limit: Duration) -> u8 {
     page::show(machine, text);
     let (sender, receiver) = channel();
     let _listener = listen(machine, move |key| {

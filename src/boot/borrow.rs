@@ -23,16 +23,25 @@ fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|m| !m.is_dir())
 }
 
-/// Runs `words` in the image, which is read-only, with /dev, /proc and /sys; more binds are
-/// added to these.
+/// Runs `words` in the image, which is read-only.
 pub fn run_in_image(
     machine: &Machine,
+    words: &[&str],
+    limit: Duration,
+    when_slow: &dyn Fn(),
+) -> Result<Done, Error> {
+    run_in(machine, &machine.rootfsbase(), words, &[], limit, when_slow)
+}
+
+/// Runs `words` in `root`, with /dev, /proc and /sys; more binds are added to these.
+pub fn run_in(
+    machine: &Machine,
+    root: &Path,
     words: &[&str],
     more: &[(PathBuf, PathBuf)],
     limit: Duration,
     when_slow: &dyn Fn(),
 ) -> Result<Done, Error> {
-    let root = machine.rootfsbase();
     let mut binds: Vec<(PathBuf, PathBuf)> = [&machine.dev, &machine.proc, &machine.sys]
         .into_iter()
         .map(|from| {
@@ -44,7 +53,7 @@ pub fn run_in_image(
         .collect();
     binds.extend_from_slice(more);
     run(&Borrowed {
-        root: &root,
+        root,
         binds: &binds,
         words,
         limit,

@@ -19,6 +19,14 @@ pub struct UpperDirs {
 }
 
 impl UpperDirs {
+    /// Takes the links away.
+    pub fn unlink(&self, machine: &Machine) {
+        for link in ["overlayfs", "ovlwork", "overlayfs-r"] {
+            // Not all are there.
+            let _ = std::fs::remove_file(machine.run.join(link));
+        }
+    }
+
     /// Leaves the links that dracut's users know: /run/overlayfs, /run/ovlwork, and
     /// /run/overlayfs-r for a layer that is only seen.
     pub fn link(&self, machine: &Machine, report: &mut Report) {
@@ -33,19 +41,6 @@ impl UpperDirs {
                 report.warn(format!("linking {}/{link}: {e}", machine.run.display()));
             }
         }
-    }
-}
-
-/// How many inodes are held back in workdir: overlayfs makes a directory, a file and a whiteout
-/// there when it is mounted (fs/overlayfs/super.c: ovl_make_workdir), and refuses without.
-const SPARE_INODES: u32 = 4;
-
-/// Leaves empty files in workdir, so that a user who fills the last inode does not take those
-/// that the next boot needs: it clears workdir before it mounts the overlay.
-pub fn hold_back_inodes(work: &Path) {
-    for number in 1..=SPARE_INODES {
-        // A full file system has none to hold back.
-        let _ = std::fs::File::create(work.join(format!("spare-{number}")));
     }
 }
 
@@ -137,21 +132,5 @@ pub fn label_like(from: &Path, to: &Path) {
     if let Ok(n) = rustix::fs::getxattr(from, "security.selinux", &mut label) {
         let flags = rustix::fs::XattrFlags::empty();
         let _ = rustix::fs::setxattr(to, "security.selinux", &label[..n], flags);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inodes_held_back_are_free_once_workdir_is_cleared() {
-        let work = tempfile::tempdir().unwrap();
-        hold_back_inodes(work.path());
-        let held = std::fs::read_dir(work.path()).unwrap().count();
-        assert_eq!(held, SPARE_INODES as usize);
-        assert!(held > 3, "a directory, a file and a whiteout");
-        assert!(clear(work.path()).unwrap());
-        assert!(!clear(work.path()).unwrap());
     }
 }

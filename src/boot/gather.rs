@@ -101,6 +101,36 @@ pub fn modaliases(machine: &Machine, serves: impl Fn(&str) -> bool) -> Vec<Strin
     found
 }
 
+/// USB interfaces that are there: path below sysfs, and MODALIAS.
+pub fn usb_interfaces(machine: &Machine) -> Vec<(String, String)> {
+    let devices = std::fs::read_dir(machine.sys.join("bus/usb/devices"));
+    let interface = |entry: std::fs::DirEntry| {
+        let alias = std::fs::read_to_string(entry.path().join("modalias")).ok()?;
+        Some((below_sys(machine, &entry.path())?, alias.trim().to_owned()))
+    };
+    devices
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(interface)
+        .collect()
+}
+
+/// Paths of all block devices below sysfs.
+pub fn block_paths(machine: &Machine) -> Vec<String> {
+    let class = machine.sys.join("class/block");
+    let names = block::list(&machine.sys);
+    let paths = names.iter().map(|name| class.join(name));
+    paths.filter_map(|path| below_sys(machine, &path)).collect()
+}
+
+/// Where a link of sysfs leads, as a uevent writes it.
+fn below_sys(machine: &Machine, link: &std::path::Path) -> Option<String> {
+    let path = link.canonicalize().ok()?;
+    let path = path.strip_prefix(&machine.sys).ok()?;
+    Some(format!("/{}", path.display()))
+}
+
 /// `loop3` and `loop3p1` are numbered loops, `loopy` is not.
 fn is_numbered(name: &str, kind: &str) -> bool {
     name.strip_prefix(kind)

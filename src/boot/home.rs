@@ -1,28 +1,31 @@
 //! /home on a partition of its own.
 
 use super::borrow;
-use super::check;
-use super::examine::mount_untouched;
 use super::hunt::upper::Keeper;
 use super::loader::Loader;
 use super::machine::Machine;
+use super::page;
+use super::partition::{self, Mounted, check_for_writing, usable_fs};
 use super::report::{HomeReport, Report};
-use super::saved::usable_fs;
 use crate::plan::check::Checked;
+use crate::request::TmpfsSize;
 use crate::sys::block;
 use crate::sys::mount::{Access, Detached, MountOption, move_to, shown_number, unmount};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Copied to here first: what has this name is not whole.
+/// The image's /home is copied to here: what has this name is not whole.
 const COPYING: &str = ".liveroot-copying";
 
-/// Copying the image's /home takes no longer, or it is given up.
+/// The whole copy, on the disk; what is in it goes to the top of the partition.
+const COPIED: &str = ".liveroot-copied";
+
+/// Copying takes no longer, or it is given up.
 const COPY_LIMIT: Duration = Duration::from_secs(120);
 
 /// Mounts `keeper` at /home of the new root, after the file system's own check; an empty one
-/// gets what the image has in /home. When saved changes are only to be seen, writes to it go
-/// to memory. A home that can't be mounted is a notice.
+/// gets what the root has in /home. When saved changes are only to be seen, or the partition
+/// is write-protected, writes to it go to memory. A home that can't be mounted is a notice.
 pub fn mount(
     machine: &Machine,
     loader: &Loader,
@@ -31,9 +34,9 @@ pub fn mount(
     report: &mut Report,
 ) {
     let node = block::node(&machine.dev, &keeper.device.name);
-    let mounted = match readonly {
-        true => mount_seen(machine, loader, keeper, &node),
-        false => mount_kept(machine, loader, keeper, &node),
+    let mounted = match readonly || block::is_read_only(&node) {
+        true => mount_seen(machine, loader, keeper, &node, report),
+        false => mount_kept(machine, loader, keeper, &node, report),
     };
     match mounted {
         Ok(checked) => {
@@ -47,7 +50,7 @@ pub fn mount(
             });
         }
         Err(why) => report.tell(format!(
-            "/home is the image's own, and what is changed in it is not on the home partition: {why}."
+            "The partition for /home is not used: {why}. What is changed in /home goes where other changes go."
         )),
     }
 }
@@ -57,22 +60,13 @@ fn mount_kept(
     loader: &Loader,
     keeper: &Keeper,
     node: &Path,
+    report: &mut Report,
 ) -> Result<Checked, String> {
     let fs = usable_fs(keeper, node)?;
-    let checked = check::check(machine, node, fs);
-    if let Checked::Failed(why) = &checked {
-        return Err(format!(
-            "the file system on {} is damaged ({why})",
-            node.display()
-        ));
-    }
-    loader.need(&format!("fs-{}", fs.name()));
-    let home = Detached::mount(fs.name(), &node.to_string_lossy(), Access::ReadWrite, &[])
-        .map_err(|e| e.to_string())?;
-    let staging = machine.run.join("initramfs/home");
-    std::fs::create_dir_all(&staging)
-        .map_err(|e| format!("creating {}: {e}", staging.display()))?;
-    home.attach(&staging).map_err(|e| e.to_string())?;
+    let checked = check_for_writing(machine, node, fs, report)?;
+    let home = partition::mount(loader, node, fs, Access::ReadWrite)?;
+    let staging = stage(machine)?;
+    home.mount.attach(&staging).map_err(|e| e.to_string())?;
     let placed = populate(machine, &staging).and_then(|()| {
         let at = make_place(machine)?;
         move_to(&staging, &at).map_err(|e| e.to_string())
@@ -85,18 +79,25 @@ fn mount_kept(
     placed.map(|()| checked)
 }
 
+/// Where the partition is mounted first, or stays when it is only seen.
+fn stage(machine: &Machine) -> Result<PathBuf, String> {
+    let at = machine.run.join("initramfs/home");
+    std::fs::create_dir_all(&at).map_err(|e| format!("creating {}: {e}", at.display()))?;
+    Ok(at)
+}
+
 /// An overlay of its own: the partition below, memory on top.
 fn mount_seen(
     machine: &Machine,
     loader: &Loader,
     keeper: &Keeper,
     node: &Path,
+    report: &mut Report,
 ) -> Result<Checked, String> {
     let fs = usable_fs(keeper, node)?;
-    let (mount, barrier) = mount_untouched(loader, node, fs)?;
-    let below = machine.run.join("initramfs/home");
+    let Mounted { mount, barrier } = partition::mount(loader, node, fs, Access::ReadOnly)?;
+    let below = stage(machine)?;
     let text = |e: std::io::Error| format!("making the layers of /home: {e}");
-    std::fs::create_dir_all(&below).map_err(text)?;
     mount.attach(&below).map_err(|e| e.to_string())?;
     if is_empty(&below).map_err(text)? {
         // The reason is what counts.
@@ -108,6 +109,11 @@ fn mount_seen(
     }
     if let Some(barrier) = barrier {
         barrier.keep();
+    }
+    if shown_number(&machine.proc, &machine.overlay()).is_empty() {
+        // The upper is on a partition, so no tmpfs is there yet.
+        super::memory::mount_tmpfs(machine, &TmpfsSize::default(), report)
+            .map_err(|e| e.to_string())?;
     }
     let layers = ["home", "homework"].map(|name| machine.overlay().join(name));
     for layer in &layers {
@@ -132,44 +138,71 @@ fn make_place(machine: &Machine) -> Result<PathBuf, String> {
     Ok(at)
 }
 
-/// An empty partition gets the image's /home, or users of the image had no home directory.
-/// The image's own `cp -a` does it, under another name first: half a copy is never used.
+/// An empty partition gets the root's /home, or users of the image had no home directory. The
+/// image's own `cp -a` copies it under another name; when all of it is on the disk it is
+/// renamed, and a power cut in the middle of what follows is made good at the next boot.
 fn populate(machine: &Machine, home: &Path) -> Result<(), String> {
-    let fail = |e: std::io::Error| format!("copying the image's /home: {e}");
-    let copy = home.join(COPYING);
-    if copy.exists() {
-        std::fs::remove_dir_all(&copy).map_err(fail)?;
-    } else if !is_empty(home).map_err(fail)? {
-        return Ok(());
+    let fail = |e: std::io::Error| format!("copying /home to it: {e}");
+    let (copying, copied) = (home.join(COPYING), home.join(COPIED));
+    let there = |path: &Path| std::fs::symlink_metadata(path).is_ok();
+    if !there(&copied) {
+        if there(&copying) {
+            std::fs::remove_dir_all(&copying).map_err(fail)?;
+        } else if !is_empty(home).map_err(fail)? {
+            return Ok(());
+        }
+        let root = machine.sysroot.join("home");
+        if is_empty(&root).unwrap_or(true) {
+            return Ok(());
+        }
+        copy(machine, home)?;
+        super::dirs::label_like(&root, home);
+        settle(home).map_err(fail)?;
+        std::fs::rename(&copying, &copied).map_err(fail)?;
+        settle(home).map_err(fail)?;
     }
-    let image = machine.rootfsbase();
-    if is_empty(&image.join("home")).unwrap_or(true) {
-        return Ok(());
+    for entry in std::fs::read_dir(&copied).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let to = home.join(entry.file_name());
+        // What has the name already was there first.
+        if !there(&to) {
+            std::fs::rename(entry.path(), to).map_err(fail)?;
+        }
     }
+    settle(home).map_err(fail)?;
+    std::fs::remove_dir_all(&copied).map_err(fail)
+}
+
+/// Brings all of a file system to its disk.
+fn settle(home: &Path) -> std::io::Result<()> {
+    Ok(rustix::fs::syncfs(std::fs::File::open(home)?)?)
+}
+
+/// Runs the image's `cp -a`, in the new root, where its /home may have been changed already.
+fn copy(machine: &Machine, home: &Path) -> Result<(), String> {
     let Some(program) = borrow::find(machine, "cp") else {
         return Err("it is empty, and the image has no cp to fill it with".to_owned());
     };
-    let Some(place) = ["mnt", "media", "tmp"]
-        .iter()
-        .find(|dir| image.join(dir).is_dir())
-    else {
+    let root = &machine.sysroot;
+    let places = ["mnt", "media", "tmp"];
+    let Some(place) = places.iter().find(|dir| root.join(dir).is_dir()) else {
         return Err("it is empty, and the image has no /mnt to fill it through".to_owned());
     };
-    std::fs::create_dir(&copy).map_err(fail)?;
-    let binds = [(home.to_owned(), image.join(place))];
+    std::fs::create_dir(home.join(COPYING)).map_err(|e| format!("copying /home to it: {e}"))?;
+    let binds = [(home.to_owned(), root.join(place))];
     let to = format!("/{place}/{COPYING}");
     let words = [&*program, "-a", "/home/.", &to];
-    let done = borrow::run_in_image(machine, &words, &binds, COPY_LIMIT, &|| ())
+    let when_slow = || page::show(machine, " Copying /home to its partition ...\n");
+    let done = borrow::run_in(machine, root, &words, &binds, COPY_LIMIT, &when_slow)
         .map_err(|e| e.to_string())?;
-    if !done.status.is_some_and(|status| status.success()) {
-        return Err(format!("copying the image's /home: {}", done.said));
+    match done.status {
+        Some(status) if status.success() => Ok(()),
+        Some(_) => Err(format!("copying /home to it: {}", done.said)),
+        None => Err(format!(
+            "copying /home to it took longer than {} s",
+            COPY_LIMIT.as_secs()
+        )),
     }
-    for entry in std::fs::read_dir(&copy).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        std::fs::rename(entry.path(), home.join(entry.file_name())).map_err(fail)?;
-    }
-    super::dirs::label_like(&image.join("home"), home);
-    std::fs::remove_dir(&copy).map_err(fail)
 }
 
 /// Whether nothing is there but what mkfs makes.

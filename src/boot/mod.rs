@@ -26,9 +26,11 @@ pub mod machine;
 pub mod medium;
 pub mod memory;
 pub mod page;
+pub mod partition;
 pub mod probe;
 pub mod processes;
 pub mod report;
+pub mod reserve;
 pub mod root;
 pub mod saved;
 pub mod session;
@@ -157,15 +159,10 @@ fn tell(
     report.step("image");
 
     let upper = upper::prepare(machine, request, loader, found, &own, report)?;
-    report.step("upper");
-
-    root::mount(machine, loader, &upper.dirs, report)?;
-    if upper.session.is_some() {
-        dirs::hold_back_inodes(&upper.dirs.work);
-    }
     report.step("root");
 
-    if let Some(keeper) = home.filter(|_| request.upper.place != Place::Memory) {
+    let keeps = own.image.is_some() || upper.saved.is_some();
+    if let Some(keeper) = home.filter(|_| keeps && request.upper.place != Place::Memory) {
         home::mount(machine, loader, &keeper, request.upper.readonly, report);
         report.step("home");
     }
@@ -173,7 +170,7 @@ fn tell(
     report.modules = loader.records();
     Ok(Told {
         handoff: image.handoff,
-        left: left::gather(machine, request, own.image, upper.session, report),
+        left: left::gather(machine, request, own.image, upper.session(), report),
     })
 }
 

@@ -59,21 +59,18 @@ pub fn probe_device(machine: &Machine, device: &Device, with_table: bool) -> Pro
         Err(e) if e.errno == libc::ENOMEDIUM => return Probe::Empty,
         Err(e) => return Probe::Unreadable(e.to_string()),
     };
-    let fs = match probe::probe_filesystem(&source) {
-        Ok(fs) => fs,
-        Err(e) => return Probe::Unreadable(format!("reading {}: {e}", node.display())),
-    };
-    let entry = with_table.then(|| table_entry(machine, device)).flatten();
-    let mut facts = Facts {
-        fs,
-        ..Facts::default()
-    };
-    if let Some(entry) = entry {
+    let mut facts = Facts::default();
+    // What it is for counts also when it can't be read.
+    if let Some(entry) = with_table.then(|| table_entry(machine, device)).flatten() {
         facts.part_uuid = entry.uuid;
         facts.part_label = entry.name;
         if let PartitionType::Guid(guid) = entry.kind {
             facts.part_type = Some(guid.to_string());
         }
+    }
+    match probe::probe_filesystem(&source) {
+        Ok(fs) => facts.fs = fs,
+        Err(e) => facts.unreadable = Some(format!("reading {}: {e}", node.display())),
     }
     Probe::Facts(facts)
 }

@@ -18,15 +18,29 @@ pub fn mount(
     report: &mut Report,
 ) -> Result<(), Failure> {
     loader.need("fs-overlay");
-    let path = |key: &str, path: &std::path::Path| MountOption::value(key, path.to_string_lossy());
+    // Before Linux 6.7 a comma in a value is refused; the links have none.
+    let path = |key: &str, path: &std::path::Path, link: &str| {
+        let text = path.to_string_lossy();
+        match text.contains(',') {
+            true => MountOption::value(key, machine.run.join(link).to_string_lossy()),
+            false => MountOption::value(key, text),
+        }
+    };
     let mut lower = machine.rootfsbase().display().to_string();
     if let Some(readonly) = &upper.readonly {
-        lower = format!("{}:{lower}", escape_layer(&readonly.to_string_lossy()));
+        let text = readonly.to_string_lossy();
+        let link = machine.run.join("overlayfs-r");
+        let layer = if text.contains(',') {
+            link.to_string_lossy()
+        } else {
+            text
+        };
+        lower = format!("{}:{lower}", escape_layer(&layer));
     }
     let mut options = vec![
         MountOption::value("lowerdir", lower),
-        path("upperdir", &upper.upper),
-        path("workdir", &upper.work),
+        path("upperdir", &upper.upper, "overlayfs"),
+        path("workdir", &upper.work, "ovlwork"),
     ];
     options.extend(OVERLAY_OPTIONS.map(|(key, value)| MountOption::value(key, value)));
     let root = Detached::mount("overlay", OVERLAY_SOURCE, Access::ReadWrite, &options)

@@ -1,22 +1,21 @@
 //! Saved changes: the partition is checked, mounted, and its directories are made ready.
 
-use super::check;
 use super::dirs::{clear, dress_like, is_dir_below, make_dirs_below};
-use super::examine::{mount_untouched, open_below};
+use super::examine::open_below;
 use super::hunt::upper::Keeper;
 use super::loader::Loader;
 use super::machine::Machine;
-use super::probe::FileSource;
+use super::partition::{self, Mounted, check_for_writing, usable_fs};
 use super::report::{Report, UpperReport};
+use super::reserve;
 use super::session::{self, Sessions};
 use crate::layout::{CURRENT, SESSION_JSON, UPPER_DIR};
-use crate::ondisk::{FsKind, ext, read_up_to, session::parse_session};
+use crate::ondisk::{FsKind, session::parse_session};
 use crate::plan::check::Checked;
 use crate::plan::session::{Last, decide_last};
 use crate::plan::spot::Spot;
 use crate::request::{Directory, Place, UpperRequest};
-use crate::sys::block::WriteBarrier;
-use crate::sys::mount::{self, Access, Detached, shown_number, shown_options};
+use crate::sys::mount::{self, Access, shown_number, shown_options};
 use crate::sys::{Error, block};
 use crate::units::ImageId;
 use rustix::fs::ResolveFlags;
@@ -46,32 +45,21 @@ pub struct Saved {
     pub work: Option<PathBuf>,
     /// The session's file below the mount, while it is ours to close.
     pub session: Option<String>,
+    /// Where on the file system they are.
+    pub spot: Spot,
 }
 
-/// File systems that an upper can be on: extended attributes, d_type, whiteouts.
-fn can_hold_upper(fs: FsKind) -> bool {
-    matches!(fs, FsKind::Ext | FsKind::Xfs | FsKind::Btrfs | FsKind::F2fs)
-}
-
-/// The file system of a keeper, or why it can't hold an upper.
-pub fn usable_fs(keeper: &Keeper, node: &Path) -> Result<FsKind, String> {
-    let node = node.display();
-    let make = format!("make one with mkfs.ext4 {node}");
-    match keeper.fs.as_ref().map(|fs| fs.kind) {
-        Some(fs) if can_hold_upper(fs) => Ok(fs),
-        Some(FsKind::DmSnapshot) => Err(format!(
-            "{node} holds a device-mapper snapshot of dmsquash-live (DM_snapshot_cow), which is \
-             not used here; it was left as it is, and the old image still boots with it"
-        )),
-        Some(FsKind::Luks) => Err(format!(
-            "{node} is encrypted, and this version does not open encrypted saved changes"
-        )),
-        Some(fs) => Err(format!(
-            "{node} is {}, which can't hold saved changes (ext4, xfs, btrfs and f2fs can); \
-             what is on it was left alone: save it elsewhere and {make}",
-            fs.name()
-        )),
-        None => Err(format!("{node} has no file system: {make}")),
+impl Saved {
+    /// An overlay could not be stacked on it: nothing was written, so it is as closed as
+    /// before; unmounted.
+    pub fn release(&self, machine: &Machine) {
+        let at = machine.saved();
+        if let Some(session) = &self.session {
+            session::mark_closed(&at.join(session));
+        }
+        if let Err(e) = mount::unmount(&at, false) {
+            log::warn!("{e}");
+        }
     }
 }
 
@@ -87,37 +75,35 @@ pub fn open(
 ) -> Result<Saved, String> {
     let node = block::node(&machine.dev, &keeper.device.name);
     let fs = usable_fs(keeper, &node)?;
-    let mut readonly = request.readonly;
-    if !readonly && block::is_read_only(&node) {
+    let protected = block::is_read_only(&node);
+    let readonly = request.readonly || protected;
+    if protected && request.required && !request.readonly {
+        return Err(format!(
+            "{} is write-protected: move the switch on the stick or card",
+            node.display()
+        ));
+    }
+    if protected && !request.readonly {
         report.tell(format!(
             "{} is write-protected: saved changes are seen, changes of this session are lost at its end.",
             node.display()
         ));
-        readonly = true;
     }
     let checked = if readonly {
         Checked::Skipped("nothing is written to it".to_owned())
     } else {
-        check::check(machine, &node, fs)
+        check_for_writing(machine, &node, fs, report)?
     };
-    log::info!("check of {}: {checked}", node.display());
-    let errors = match &checked {
-        Checked::Failed(why) => Some(why.clone()),
-        Checked::Skipped(why) if !readonly && fs == FsKind::Ext && has_errors(&node) => {
-            Some(format!("its superblock says so; {why}"))
-        }
-        _ => None,
-    };
-    if let Some(why) = errors {
-        return Err(format!(
-            "the file system on {0} is damaged ({why}): repair it with fsck.{1} {0} from another system",
-            node.display(),
-            fs.name()
-        ));
-    }
     let at = machine.saved();
-    let barrier = attach(loader, &node, fs, readonly, &at)?;
-    let opened = ready(machine, request, keeper, own, readonly, report);
+    let access = if readonly {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
+    let Mounted { mount, barrier } = partition::mount(loader, &node, fs, access)?;
+    std::fs::create_dir_all(&at).map_err(|e| format!("creating {}: {e}", at.display()))?;
+    mount.attach(&at).map_err(|e| e.to_string())?;
+    let opened = ready(machine, loader, request, keeper, own, readonly, report);
     let (saved, last) = match opened {
         Ok(done) => done,
         Err(why) => {
@@ -147,41 +133,15 @@ pub fn open(
     Ok(saved)
 }
 
-/// Whether an ext4 is marked as damaged.
-fn has_errors(node: &Path) -> bool {
-    let head = block::open(node).map(FileSource::new);
-    let head = head.map(|source| read_up_to(&source, 0, 2048));
-    head.is_ok_and(|head| head.is_ok_and(|head| ext::has_errors(&head)))
-}
-
 fn capacity(at: &Path) -> u64 {
     let stat = rustix::fs::statfs(at);
     stat.map_or(0, |s| s.f_blocks * u64::try_from(s.f_bsize).unwrap_or(0))
 }
 
-fn attach(
-    loader: &Loader,
-    node: &Path,
-    fs: FsKind,
-    readonly: bool,
-    at: &Path,
-) -> Result<Option<WriteBarrier>, String> {
-    let (mounted, barrier) = if readonly {
-        mount_untouched(loader, node, fs)?
-    } else {
-        loader.need(&format!("fs-{}", fs.name()));
-        let device = node.to_string_lossy();
-        let mount = Detached::mount(fs.name(), &device, Access::ReadWrite, &[]);
-        (mount.map_err(|e| e.to_string())?, None)
-    };
-    std::fs::create_dir_all(at).map_err(|e| format!("creating {}: {e}", at.display()))?;
-    mounted.attach(at).map_err(|e| e.to_string())?;
-    Ok(barrier)
-}
-
 /// Chooses the place on the mounted file system and makes it ready.
 fn ready(
     machine: &Machine,
+    loader: &Loader,
     request: &UpperRequest,
     keeper: &Keeper,
     own: &Own,
@@ -198,7 +158,7 @@ fn ready(
     };
     sessions.refuse_files()?;
     let there = is_dir_below(&at, &spot.upper).map_err(text)?;
-    let kept = sessions.kept(there);
+    let kept = sessions.kept(there)?;
     let last = decide_last(&kept);
     let upper = at.join(&spot.upper);
     if readonly && !there {
@@ -208,14 +168,17 @@ fn ready(
         ));
     }
     if readonly {
+        session::look(request, &kept, own, report);
         let saved = Saved {
             upper,
             work: None,
             session: None,
+            spot,
         };
         return Ok((saved, last));
     }
-    session::settle(machine, request, &sessions, kept, own, report)?;
+    reserve::release(&at, &spot);
+    session::settle(machine, loader, request, &sessions, kept, own, report)?;
     if make_dirs_below(&at, &spot.upper, 0o755, &image).map_err(text)? {
         dress_like(&image, &upper).map_err(text)?;
     }
@@ -228,6 +191,7 @@ fn ready(
         upper,
         work: Some(work),
         session: Some(spot.session.clone()),
+        spot,
     };
     Ok((saved, last))
 }
@@ -257,12 +221,6 @@ fn choose_spot(
 /// The user hears of an end that was none.
 fn tell_last(last: Last, checked: &Checked, node: &Path, readonly: bool, report: &mut Report) {
     if last != Last::NotClosed {
-        if *checked == Checked::Repaired {
-            report.tell(format!(
-                "The file system on {} had errors; they are repaired.",
-                node.display()
-            ));
-        }
         return;
     }
     let result = match checked {
@@ -280,9 +238,9 @@ fn tell_last(last: Last, checked: &Checked, node: &Path, readonly: bool, report:
 /// The image that a partition of ours was used with last, read without touching it.
 pub fn peek_image(machine: &Machine, loader: &Loader, name: &str, fs: FsKind) -> Option<ImageId> {
     let node = block::node(&machine.dev, name);
-    let (mount, _barrier) = mount_untouched(loader, &node, fs).ok()?;
+    let mounted = partition::mount(loader, &node, fs, Access::ReadOnly).ok()?;
     let path = format!("{UPPER_DIR}/{CURRENT}/{SESSION_JSON}");
-    let file = open_below(mount.root(), &path, ResolveFlags::BENEATH).ok()?;
+    let file = open_below(mounted.mount.root(), &path, ResolveFlags::BENEATH).ok()?;
     let mut bytes = Vec::new();
     File::from(file).take(4096).read_to_end(&mut bytes).ok()?;
     parse_session(&bytes).ok()?.image

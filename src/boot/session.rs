@@ -1,15 +1,16 @@
 //! Sessions of saved changes: found, put aside, thrown away, marked.
 
 use super::ask;
+use super::loader::Loader;
 use super::machine::Machine;
 use super::report::Report;
 use super::saved::Own;
 use crate::layout::{SESSION_JSON, SESSION_SCHEMA, Session};
-use crate::ondisk::session::{parse_session, session_bytes};
+use crate::ondisk::session::{Foreign, parse_session, session_bytes};
 use crate::ondisk::snapshot;
 use crate::plan::session::{KEPT_OTHER, Kept, Use, decide_session};
 use crate::plan::spot::Spot;
-use crate::request::UpperRequest;
+use crate::request::{OnChange, UpperRequest};
 use crate::sys::clock;
 use std::fs::File;
 use std::io::Read;
@@ -35,13 +36,16 @@ const QUESTION: Duration = Duration::from_secs(10);
 /// Does what is decided about the changes that are there. The reason, if it can't be done.
 pub fn settle(
     machine: &Machine,
+    loader: &Loader,
     request: &UpperRequest,
     sessions: &Sessions<'_>,
     kept: Kept,
     own: &Own,
     report: &mut Report,
 ) -> Result<(), String> {
-    sessions.finish_discarding()?;
+    if let Err(why) = sessions.finish_discarding() {
+        report.warn(why);
+    }
     if request.reset {
         if kept != Kept::Nothing {
             sessions.discard()?;
@@ -56,7 +60,7 @@ pub fn settle(
         request.may_ask,
     );
     if step == Use::Ask {
-        step = ask_which(machine, &kept);
+        step = ask_which(machine, loader, &kept);
     }
     match step {
         // A power cut may have come between putting aside and taking up.
@@ -79,7 +83,39 @@ pub fn settle(
     Ok(())
 }
 
-fn ask_which(machine: &Machine, kept: &Kept) -> Use {
+/// The same for changes that are only seen: nothing is put aside or thrown away.
+pub fn look(request: &UpperRequest, kept: &Kept, own: &Own, report: &mut Report) {
+    if request.reset {
+        report.tell(
+            "The saved changes were not thrown away (rd.overlay.reset), for nothing may be written \
+             to them."
+                .to_owned(),
+        );
+    }
+    let step = decide_session(kept, own.image.as_ref(), OnChange::Keep, false);
+    if step == Use::KeepOther {
+        report.tell(KEPT_OTHER.to_owned());
+    }
+}
+
+/// Marks a session as closed, in place.
+pub fn mark_closed(path: &Path) {
+    let Some(session) = read_session(path).and_then(Result::ok) else {
+        return;
+    };
+    let closed = session_bytes(&Session {
+        open: false,
+        ..session
+    });
+    let file = File::options().write(true).open(path);
+    let written =
+        file.and_then(|file| file.write_all_at(&closed, 0).and_then(|()| file.sync_all()));
+    if let Err(e) = written {
+        log::warn!("marking the session in {}: {e}", path.display());
+    }
+}
+
+fn ask_which(machine: &Machine, loader: &Loader, kept: &Kept) -> Use {
     let label = match kept {
         Kept::Marked(session) if !session.label.is_empty() => format!(" ({})", session.label),
         _ => String::new(),
@@ -89,21 +125,39 @@ fn ask_which(machine: &Machine, kept: &Kept) -> Use {
          \x20  f  put them aside and begin anew (nothing is lost)\n\
          \x20  k  use them all the same (programs may break)\n"
     );
-    match ask::question(machine, &text, b"fk", (b'f', "Beginning anew"), QUESTION) {
+    match ask::question(
+        machine,
+        loader,
+        &text,
+        b"fk",
+        (b'f', "Beginning anew"),
+        QUESTION,
+    ) {
         b'k' => Use::KeepOther,
         _ => Use::Fresh,
     }
 }
 
 impl Sessions<'_> {
-    /// What is there, if the upper directory is.
-    pub fn kept(&self, there: bool) -> Kept {
-        let session = read_session(&self.at.join(&self.spot.session));
-        match session {
+    /// What is there, if the upper directory is. What a newer version has made is left alone.
+    pub fn kept(&self, there: bool) -> Result<Kept, String> {
+        let path = self.at.join(&self.spot.session);
+        Ok(match read_session(&path) {
             _ if !there => Kept::Nothing,
-            Some(session) => Kept::Marked(session),
+            Some(Ok(session)) => Kept::Marked(session),
+            Some(Err(Foreign::Newer(schema))) => {
+                return Err(format!(
+                    "they were used by a newer liveroot (session.json has schema {schema}, known here \
+                     is {SESSION_SCHEMA}) and are left as they are"
+                ));
+            }
+            // dracut's, or a damaged file: the changes themselves are what counts.
+            Some(Err(Foreign::Damaged(why))) => {
+                log::warn!("{}: {why}", path.display());
+                Kept::Unmarked
+            }
             None => Kept::Unmarked,
-        }
+        })
     }
 
     /// A file in the place of the upper directory is somebody's, and stays.
@@ -157,7 +211,7 @@ impl Sessions<'_> {
         let read = |n| {
             let (base, session) = self.spot.aside(n);
             let file = session.unwrap_or_else(|| format!("{base}/{SESSION_JSON}"));
-            let session = read_session(&self.at.join(&file))?;
+            let session = read_session(&self.at.join(&file))?.ok()?;
             (session.image.is_some() && session.image == own.image).then_some((session.used, n))
         };
         // Numbers are given in order: a gap is one that was taken up or removed by hand.
@@ -199,10 +253,15 @@ impl Sessions<'_> {
     pub fn mark_open(&self, own: &Own, report: &mut Report) {
         let path = self.at.join(&self.spot.session);
         let now = clock::wall().as_secs();
-        let made = read_session(&path).map_or(now, |session| session.made);
+        let before = read_session(&path).and_then(Result::ok);
+        let made = before.as_ref().map_or(now, |session| session.made);
         let session = Session {
             schema: SESSION_SCHEMA,
-            image: own.image.clone(),
+            // An image that claims no id says nothing of whose changes they are.
+            image: own
+                .image
+                .clone()
+                .or(before.and_then(|session| session.image)),
             label: own.label.clone(),
             made,
             used: now,
@@ -227,12 +286,16 @@ impl Sessions<'_> {
     }
 }
 
-fn read_session(path: &Path) -> Option<Session> {
+/// None when there is none.
+fn read_session(path: &Path) -> Option<Result<Session, Foreign>> {
     let mut bytes = Vec::new();
-    File::open(path)
-        .ok()?
-        .take(4096)
-        .read_to_end(&mut bytes)
+    // It may be anything: a pipe would never open, a link may lead elsewhere.
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
         .ok()?;
-    parse_session(&bytes).ok()
+    file.take(4096).read_to_end(&mut bytes).ok()?;
+    Some(parse_session(&bytes))
 }

@@ -96,7 +96,7 @@ fn list(dir: &Path) -> Result<Vec<String>, String> {
 fn look(dir: &Path, name: String, in_use: &dyn Fn(&str) -> bool) -> Entry {
     let at = dir.join(&name);
     let bytes = std::fs::read(at.join(SESSION_JSON)).map_err(|e| e.to_string());
-    let session = bytes.and_then(|bytes| parse_session(&bytes));
+    let session = bytes.and_then(|bytes| parse_session(&bytes).map_err(|e| e.to_string()));
     let (size, size_is_whole) = size_of(at.join(UPPER));
     let trouble = session
         .as_ref()

@@ -8,21 +8,30 @@ use super::loader::Loader;
 use super::machine::Machine;
 use super::memory;
 use super::report::Report;
+use super::reserve;
+use super::root;
 use super::saved::{self, Own, Saved};
 use crate::request::Request;
 use std::time::Duration;
 
-/// The layers of the root, and the session that is open then.
+/// The layers of the root, and what they stand on.
 #[derive(Debug)]
 pub struct Upper {
     /// Directories of the overlay.
     pub dirs: UpperDirs,
-    /// The session's file, below the root of its file system.
-    pub session: Option<String>,
+    /// The saved changes that are in them.
+    pub saved: Option<Saved>,
 }
 
-/// Makes the upper ready. Saved changes that can't be used are a question and a notice, and
-/// writes go to memory; a page if the words require them.
+impl Upper {
+    /// The file of the session that is open, below the root of its file system.
+    pub fn session(&self) -> Option<String> {
+        self.saved.as_ref()?.session.clone()
+    }
+}
+
+/// Makes the upper ready and stacks the root on it. Saved changes that can't be used are a
+/// question and a notice, and writes go to memory; a page if the words require them.
 pub fn prepare(
     machine: &Machine,
     request: &Request,
@@ -32,53 +41,92 @@ pub fn prepare(
     report: &mut Report,
 ) -> Result<Upper, Failure> {
     let opened = match found {
-        Found::Nothing => Ok(None),
-        Found::Missing { why, asked } => Err((why, asked)),
-        Found::Keeper(keeper) => saved::open(machine, loader, &request.upper, &keeper, own, report)
-            .map(Some)
-            .map_err(|why| (why, false)),
-    };
-    let saved: Option<Saved> = match opened {
-        Ok(saved) => saved,
-        Err((why, _)) if request.upper.required => return Err(Failure::UpperRequired(why)),
-        Err((why, asked)) => {
-            // Whoever wants to see only has nothing to lose.
-            if request.upper.may_ask && !asked && !request.upper.readonly {
-                ask_on(machine, &why);
-            }
-            report.tell(format!(
-                "Changes of this session are lost at its end, for the saved changes could not be used: {why}."
-            ));
-            None
+        Found::Nothing => None,
+        Found::Missing { why, asked } => Some(Err((why, asked))),
+        Found::Keeper(keeper) => {
+            let saved = saved::open(machine, loader, &request.upper, &keeper, own, report);
+            Some(saved.map_err(|why| (why, false)))
         }
     };
-    let session = saved.as_ref().and_then(|s| s.session.clone());
-    let dirs = match saved {
-        Some(Saved {
-            upper,
-            work: Some(work),
-            ..
-        }) => UpperDirs {
-            readonly: None,
-            upper,
-            work,
+    report.step("upper");
+    let lack = match opened {
+        None => return on_memory(machine, request, loader, None, report),
+        Some(Ok(saved)) => match stack(machine, request, loader, saved, report) {
+            Err(why) => (why, false),
+            Ok(upper) => return upper,
         },
-        Some(Saved { upper, .. }) => UpperDirs {
-            readonly: Some(upper),
-            ..memory::mount_tmpfs(machine, &request.upper.memory, report)?
-        },
-        None => memory::mount_tmpfs(machine, &request.upper.memory, report)?,
+        Some(Err(lack)) => lack,
+    };
+    let (why, asked) = lack;
+    if request.upper.required {
+        return Err(Failure::UpperRequired(why));
+    }
+    // Whoever wants to see only has nothing to lose.
+    if request.upper.may_ask && !asked && !request.upper.readonly {
+        ask_on(machine, loader, &why);
+    }
+    report.tell(format!(
+        "Changes of this session are lost at its end, for the saved changes could not be used: {why}."
+    ));
+    on_memory(machine, request, loader, None, report)
+}
+
+/// The root over saved changes; the reason when the kernel does not stack it there, and then
+/// nothing of them is mounted.
+fn stack(
+    machine: &Machine,
+    request: &Request,
+    loader: &Loader,
+    saved: Saved,
+    report: &mut Report,
+) -> Result<Result<Upper, Failure>, String> {
+    let Some(work) = saved.work.clone() else {
+        return Ok(on_memory(machine, request, loader, Some(saved), report));
+    };
+    let dirs = UpperDirs {
+        readonly: None,
+        upper: saved.upper.clone(),
+        work,
     };
     dirs.link(machine, report);
-    Ok(Upper { dirs, session })
+    match root::mount(machine, loader, &dirs, report) {
+        Ok(()) => {
+            reserve::renew(&machine.saved(), &saved.spot);
+            let saved = Some(saved);
+            Ok(Ok(Upper { dirs, saved }))
+        }
+        Err(failure) => {
+            dirs.unlink(machine);
+            saved.release(machine);
+            report.upper = None;
+            Err(failure.to_string())
+        }
+    }
+}
+
+fn on_memory(
+    machine: &Machine,
+    request: &Request,
+    loader: &Loader,
+    saved: Option<Saved>,
+    report: &mut Report,
+) -> Result<Upper, Failure> {
+    let dirs = UpperDirs {
+        readonly: saved.as_ref().map(|saved| saved.upper.clone()),
+        ..memory::mount_tmpfs(machine, &request.upper.memory, report)?
+    };
+    dirs.link(machine, report);
+    root::mount(machine, loader, &dirs, report)?;
+    Ok(Upper { dirs, saved })
 }
 
 /// Lets whoever is there read it, and go on at once.
-fn ask_on(machine: &Machine, why: &str) {
+fn ask_on(machine: &Machine, loader: &Loader, why: &str) {
     let text = format!(
         "\n The saved changes can't be used: {why}.\n\
          \x20Press Enter to start without them: changes of this session are lost at its end.\n"
     );
     let limit = Duration::from_secs(10);
-    ask::question(machine, &text, b"", (b'\r', "Starting without them"), limit);
+    let otherwise = (b'\r', "Starting without them");
+    ask::question(machine, loader, &text, b"", otherwise, limit);
 }

@@ -5,13 +5,38 @@
 
 use crate::layout::{SESSION_LENGTH, SESSION_SCHEMA, Session};
 
-/// Reads a session's file; the reason, as people read it, if it is none.
-pub fn parse_session(bytes: &[u8]) -> Result<Session, String> {
-    let session: Session = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    match session.schema {
-        SESSION_SCHEMA => Ok(session),
-        other => Err(format!("schema {other}, known here is {SESSION_SCHEMA}")),
+/// What is no session's file of this version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// A later version made it, with this schema.
+    Newer(u32),
+    /// It can't be read: why.
+    Damaged(String),
+}
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Foreign::Newer(schema) => write!(f, "schema {schema}, known here is {SESSION_SCHEMA}"),
+            Foreign::Damaged(why) => f.write_str(why),
+        }
     }
+}
+
+/// All versions have this.
+#[derive(serde::Deserialize)]
+struct Schema {
+    schema: u32,
+}
+
+/// Reads a session's file.
+pub fn parse_session(bytes: &[u8]) -> Result<Session, Foreign> {
+    let damaged = |e: serde_json::Error| Foreign::Damaged(e.to_string());
+    let Schema { schema } = serde_json::from_slice(bytes).map_err(damaged)?;
+    if schema != SESSION_SCHEMA {
+        return Err(Foreign::Newer(schema));
+    }
+    serde_json::from_slice(bytes).map_err(damaged)
 }
 
 /// The file of a session. A label that does not fit is cut.
@@ -60,14 +85,7 @@ mod tests {
     fn what_is_no_sessions_file_says_why() {
         assert!(parse_session(b"").is_err());
         assert!(parse_session(&[0; 512]).is_err());
-        let later = Session {
-            schema: 2,
-            ..session("")
-        };
-        assert!(
-            parse_session(&session_bytes(&later))
-                .unwrap_err()
-                .contains("schema 2")
-        );
+        let later = br#"{"schema":2,"other":[]}"#;
+        assert_eq!(parse_session(later), Err(Foreign::Newer(2)));
     }
 }

@@ -52,6 +52,8 @@ pub struct Facts {
     pub part_label: Option<Label>,
     /// Likewise: GPT's type, lower case.
     pub part_type: Option<String>,
+    /// Why its content can't be read, if it can't.
+    pub unreadable: Option<String>,
 }
 
 /// What is wanted.

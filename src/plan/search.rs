@@ -217,12 +217,16 @@ impl Search {
         candidate.verdict = match probe {
             Probe::Empty => Verdict::Empty,
             Probe::Settling => Verdict::Settling(now),
-            Probe::Unreadable(why) => Verdict::Refused(why),
+            Probe::Unreadable(why) => {
+                candidate.facts.unreadable = Some(why.clone());
+                Verdict::Refused(why)
+            }
             Probe::Facts(facts) => {
-                let verdict = match decide_match(&self.wanted, &candidate.device, &facts) {
-                    Ok(()) => Verdict::Named,
-                    Err(why) => Verdict::Refused(why),
+                let verdict = match &facts.unreadable {
+                    Some(why) => Err(why.clone()),
+                    None => decide_match(&self.wanted, &candidate.device, &facts),
                 };
+                let verdict = verdict.map_or_else(Verdict::Refused, |()| Verdict::Named);
                 candidate.facts = facts;
                 verdict
             }

@@ -16,6 +16,8 @@ pub struct Spot {
     pub work: String,
     /// The session's file.
     pub session: String,
+    /// Room for the next start, on a file system that is full then.
+    pub reserve: String,
 }
 
 impl Spot {
@@ -26,6 +28,7 @@ impl Spot {
             upper: format!("{base}/{UPPER}"),
             work: format!("{base}/{WORK}"),
             session: format!("{base}/{SESSION_JSON}"),
+            reserve: format!("{UPPER_DIR}/reserve"),
             base,
         }
     }
@@ -38,6 +41,7 @@ impl Spot {
             upper: upper.to_owned(),
             work: format!("{parent}{DRACUT_WORK}"),
             session: format!("{parent}.liveroot-{name}.json"),
+            reserve: format!("{parent}.liveroot-{name}.reserve"),
         }
     }
 

@@ -105,30 +105,90 @@ fn decide_named(
     let (same, mut usable): (Vec<&&Candidate>, Vec<&&Candidate>) =
         named.partition(|c| is_medium(c));
     usable.sort_by_key(|c| (c.device.disk() != medium.disk(), c.order));
-    if let Some(first) = usable.first() {
+    let unread = candidates
+        .iter()
+        .any(|c| !c.device.optical && is_awaited(c, times.now));
+    let question = if times.may_ask {
+        QUESTION
+    } else {
+        Duration::ZERO
+    };
+    let end = times.began + NAMED - question;
+    // A name that several may have is decided when all have been read; nothing is taken that
+    // has not been.
+    let hasty = usable.first().is_some_and(|c| is_awaited(c, times.now));
+    if (hasty || (unread && !is_unique(spec))) && times.now < end {
+        return Decision::Wait(end);
+    }
+    if let Some(first) = usable.first().filter(|_| !hasty) {
         let why = match usable.len() {
             1 => "named by the words".to_owned(),
             n => format!("named by the words, the first of {n}"),
         };
         return Decision::Take(first.device.name.clone(), why);
     }
-    let unread = candidates.iter().any(|c| is_awaited(c, times.now));
-    if !same.is_empty() && !unread {
+    if !same.is_empty() {
         return Decision::Refused(format!(
             "{spec} is the boot medium itself, which is never written to: \
              saved changes need a partition of their own"
         ));
     }
-    let end = times.began + NAMED
-        - if times.may_ask {
-            QUESTION
-        } else {
-            Duration::ZERO
-        };
     if times.now < end {
         return Decision::Wait(end);
     }
     Decision::Missing
+}
+
+/// Whether only one device can have the name.
+fn is_unique(spec: &DeviceSpec) -> bool {
+    matches!(
+        spec,
+        DeviceSpec::Node(_) | DeviceSpec::Uuid(_) | DeviceSpec::PartUuid(_)
+    )
+}
+
+/// What to do while nothing is there to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Nobody asked for any: writes go to memory.
+    Nothing,
+    /// Whoever is at the console is asked.
+    Ask,
+    /// Writes go to memory, and the user hears why.
+    GiveUp,
+    /// A page is shown, and the search goes on.
+    Page,
+    /// Nobody helps and nothing comes.
+    PowerOff,
+}
+
+/// What the words say of a lack; times since the kernel started.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// `liveroot.overlay=require`.
+    pub required: bool,
+    /// Whether a question may be asked.
+    pub may_ask: bool,
+    /// Since when it is.
+    pub asked: Option<Duration>,
+    /// When an unattended machine is switched off.
+    pub power_off: Option<Duration>,
+}
+
+/// Decides, when [`decide_upper`] found nothing.
+pub fn decide_lack(place: &Place, patience: Patience, now: Duration) -> Lack {
+    if patience.required {
+        return match patience.power_off {
+            Some(at) if now >= at => Lack::PowerOff,
+            _ => Lack::Page,
+        };
+    }
+    match patience.asked {
+        _ if *place == Place::Ours => Lack::Nothing,
+        Some(since) if now >= since + QUESTION => Lack::GiveUp,
+        _ if patience.may_ask => Lack::Ask,
+        _ => Lack::GiveUp,
+    }
 }
 
 /// Among several that are as good: the first that was used with this image, else the first.
@@ -149,20 +209,33 @@ pub fn decide_among(found: &[(String, Option<ImageId>)], own: Option<&ImageId>) 
     }
 }
 
-/// The partition for /home: on the boot disk, else on the disk of the upper.
+/// The partition for /home: on the boot disk, else on the disk of the upper. It is waited for
+/// while partitions of these disks are unread.
 pub fn decide_home(
     medium: &Device,
     upper: Option<&Device>,
     candidates: &[&Candidate],
-) -> Option<String> {
+    times: Times,
+) -> Decision {
     let disks = [Some(medium.disk()), upper.map(Device::disk)];
+    let on_them = |c: &&&Candidate| disks.contains(&Some(c.device.disk()));
+    let unread = candidates
+        .iter()
+        .filter(on_them)
+        .any(|c| !c.device.optical && is_awaited(c, times.now));
+    let end = times.began + ANNOUNCED;
+    if unread && times.now < end {
+        return Decision::Wait(end);
+    }
     let on = |disk: &str| {
         candidates
             .iter()
             .find(|c| c.facts.part_type.as_deref() == Some(HOME_TYPE) && c.device.disk() == disk)
     };
-    let found = disks.into_iter().flatten().find_map(on);
-    found.map(|c| c.device.name.clone())
+    match disks.into_iter().flatten().find_map(on) {
+        Some(c) => Decision::Take(c.device.name.clone(), "its type says so".to_owned()),
+        None => Decision::Missing,
+    }
 }
 
 /// Partitions of our type that were not taken, each with the reason.

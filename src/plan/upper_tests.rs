@@ -197,20 +197,89 @@ fn the_medium_itself_is_refused_at_once() {
 
 #[test]
 fn home_is_on_the_boot_disk_or_beside_the_upper() {
-    let search = machine(&[
+    let mut search = machine(&[
         STICK,
         ("sdb1", Some(UPPER_TYPE), "", EXT),
         ("sdb2", Some(HOME_TYPE), "", EXT),
         ("sdc2", Some(HOME_TYPE), "", EXT),
     ]);
-    let all = search.candidates();
-    assert_eq!(
-        decide_home(&device("sda1"), Some(&device("sdb1")), &all),
-        Some("sdb2".into())
-    );
-    assert_eq!(
-        decide_home(&device("sdc1"), Some(&device("sdb1")), &all),
-        Some("sdc2".into())
-    );
-    assert_eq!(decide_home(&device("sda1"), None, &all), None);
+    let home = |search: &Search, medium, upper: Option<&str>, after| {
+        let times = Times {
+            now: SECOND + after,
+            began: SECOND,
+            coming_up: false,
+            may_ask: false,
+        };
+        let upper = upper.map(device);
+        decide_home(&device(medium), upper.as_ref(), &search.candidates(), times)
+    };
+    let now = Duration::ZERO;
+    assert_eq!(taken(home(&search, "sda1", Some("sdb1"), now)), "sdb2");
+    assert_eq!(taken(home(&search, "sdc1", Some("sdb1"), now)), "sdc2");
+    assert_eq!(home(&search, "sda1", None, now), Decision::Missing);
+    // Read a moment later than the upper.
+    search.step(SECOND, Event::Seen(device("sda4")));
+    let wait = Decision::Wait(SECOND + ANNOUNCED);
+    assert_eq!(home(&search, "sda1", None, now), wait);
+    assert_eq!(home(&search, "sda1", None, ANNOUNCED), Decision::Missing);
+}
+
+#[test]
+fn nothing_is_taken_before_it_was_read() {
+    let place = named("/dev/sdb1");
+    let mut search = machine(&[STICK]);
+    search.step(SECOND, Event::Seen(device("sdb1")));
+    let at = |search: &Search, time| decide_at(&place, search, "sda1", time, false);
+    assert_eq!(at(&search, Duration::ZERO), Decision::Wait(SECOND + NAMED));
+    let unreadable = Probe::Unreadable("Input/output error".into());
+    search.step(SECOND, Event::Probed("sdb1".into(), unreadable));
+    assert_eq!(taken(at(&search, Duration::ZERO)), "sdb1");
+    let facts = &search.candidate("sdb1").unwrap().facts;
+    assert_eq!(facts.unreadable.as_deref(), Some("Input/output error"));
+}
+
+#[test]
+fn of_two_with_one_label_the_first_answer_does_not_decide() {
+    let place = named("LABEL=KEEP");
+    let mut search = machine(&[STICK, ("sdb1", None, "KEEP", EXT)]);
+    search.step(SECOND, Event::Seen(device("sda3")));
+    let decision = decide_at(&place, &search, "sda1", Duration::ZERO, false);
+    assert_eq!(decision, Decision::Wait(SECOND + NAMED));
+}
+
+#[test]
+fn a_lack_is_a_question_a_notice_or_a_page_as_the_words_say() {
+    let patience = Patience {
+        required: false,
+        may_ask: true,
+        asked: None,
+        power_off: None,
+    };
+    let place = named("LABEL=KEEP");
+    let at = |patience, now| decide_lack(&place, patience, now);
+    assert_eq!(at(patience, SECOND), Lack::Ask);
+    let asked = Patience {
+        asked: Some(SECOND),
+        ..patience
+    };
+    assert_eq!(at(asked, QUESTION), Lack::Ask);
+    assert_eq!(at(asked, SECOND + QUESTION), Lack::GiveUp);
+    let mute = Patience {
+        may_ask: false,
+        ..patience
+    };
+    assert_eq!(at(mute, SECOND), Lack::GiveUp);
+    assert_eq!(decide_lack(&Place::Ours, patience, SECOND), Lack::Nothing);
+    let required = Patience {
+        required: true,
+        ..patience
+    };
+    assert_eq!(at(required, SECOND), Lack::Page);
+    assert_eq!(decide_lack(&Place::Ours, required, SECOND), Lack::Page);
+    let unattended = Patience {
+        power_off: Some(QUESTION),
+        ..required
+    };
+    assert_eq!(at(unattended, SECOND), Lack::Page);
+    assert_eq!(at(unattended, QUESTION), Lack::PowerOff);
 }

@@ -58,7 +58,8 @@ impl Keys {
             if let Ok(old) = tcgetattr(terminal) {
                 let mut raw = old.clone();
                 raw.local_flags &= !(LocalFlags::ICANON | LocalFlags::ECHO);
-                let _ = tcsetattr(terminal, SetArg::TCSANOW, &raw);
+                // What was typed before the question does not answer it.
+                let _ = tcsetattr(terminal, SetArg::TCSAFLUSH, &raw);
                 before.push((terminal, old));
             }
         }

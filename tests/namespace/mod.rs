@@ -3,6 +3,10 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+use liveroot::boot::hunt::upper::Keeper;
+use liveroot::ondisk::{FsFacts, FsKind};
+use liveroot::plan::medium::Device;
+use liveroot::units::Sectors;
 use std::path::Path;
 use std::process::Command;
 
@@ -50,4 +54,77 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+/// A disk of the user's: a file on a loop device that takes writes.
+#[derive(Debug)]
+pub struct Disk {
+    /// The file.
+    pub file: std::path::PathBuf,
+    /// `/dev/loopN`.
+    pub device: String,
+}
+
+impl Disk {
+    /// 32 MiB, with the file system that `mkfs` makes; empty without words.
+    pub fn new(dir: &Path, mkfs: &[&str]) -> Self {
+        let file = dir.join("disk.img");
+        let made = std::fs::File::create(&file);
+        made.unwrap().set_len(32 << 20).unwrap();
+        if let [program, arguments @ ..] = mkfs {
+            run(program, &[arguments, &[text(&file)]].concat());
+        }
+        let device = run("losetup", &["--find", "--show", text(&file)]);
+        // The flag of an earlier user of this loop device may still be set.
+        run("blockdev", &["--setrw", &device]);
+        Disk { file, device }
+    }
+
+    /// What the agent's search would tell of it.
+    pub fn keeper(&self, fs: Option<FsKind>, ours: bool) -> Keeper {
+        Keeper {
+            device: Device {
+                name: self.device.trim_start_matches("/dev/").to_owned(),
+                size: Sectors(0),
+                parent: None,
+                partitions: vec![],
+                optical: false,
+                model: String::new(),
+            },
+            fs: fs.map(|kind| FsFacts {
+                kind,
+                label: None,
+                uuid: None,
+                size: None,
+            }),
+            ours,
+            why: "the test says so".into(),
+            unreadable: None,
+        }
+    }
+
+    /// Works on the file system as another system would.
+    pub fn elsewhere(&self, work: impl FnOnce(&Path)) {
+        let at = self.file.with_extension("elsewhere");
+        std::fs::create_dir_all(&at).unwrap();
+        run("mount", &[&self.device, text(&at)]);
+        work(&at);
+        run("umount", &[text(&at)]);
+    }
+
+    /// SHA-256 of all of it.
+    pub fn digest(&self) -> Vec<u8> {
+        use sha2::Digest;
+        sha2::Sha256::digest(std::fs::read(&self.file).unwrap()).to_vec()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        for words in [["blockdev", "--setrw"], ["losetup", "-d"]] {
+            let _ = Command::new(words[0])
+                .args([words[1], &self.device])
+                .status();
+        }
+    }
 }

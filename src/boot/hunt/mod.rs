@@ -72,6 +72,8 @@ pub fn run<'a>(
     report.take_candidates(&hunt.search);
     let name = name?;
     let stack = hunt.stacks.remove(&name).ok_or(Failure::MediumNotFound)?;
+    // Others that were mounted for a look keep their devices from being written to.
+    hunt.stacks.clear();
     report.take_medium(&hunt.search, &name, &stack.node, stack.fs);
     Ok((hunt, name, stack))
 }
@@ -117,6 +119,7 @@ impl Hunt<'_> {
         }
         self.loader.want_ahead("scsi:t-0x00", Rank::Ahead);
         self.loader.want_ahead("scsi:t-0x05", Rank::Ahead);
+        self.announce();
         for name in block::list(&self.machine.sys) {
             let _ = self.sender.send(Message::Uevent(block_event(name)));
         }
@@ -256,6 +259,17 @@ impl Hunt<'_> {
             // Signs that hardware is still coming up.
             ("usb" | "scsi" | "mmc" | "virtio" | "nvme" | "pci", "add", _) => Some(Event::Activity),
             _ => None,
+        }
+    }
+
+    /// Storage whose interface came before the socket, and whose disk has not come yet.
+    fn announce(&mut self) {
+        let now = clock::since_boot();
+        for (path, alias) in gather::usb_interfaces(self.machine) {
+            self.announced.take(now, "add", &path, Some(&alias));
+        }
+        for path in gather::block_paths(self.machine) {
+            self.announced.take(now, "add", &path, None);
         }
     }
 

@@ -8,7 +8,8 @@ use crate::ondisk::FsFacts;
 use crate::plan::medium::Device;
 use crate::plan::search::Action;
 use crate::plan::upper::{
-    Decision, QUESTION, Times, decide_among, decide_home, decide_upper, describe_others,
+    Decision, Lack, Patience, QUESTION, Times, decide_among, decide_home, decide_lack,
+    decide_upper, describe_others,
 };
 use crate::request::Place;
 use crate::sys::clock;
@@ -26,6 +27,8 @@ pub struct Keeper {
     pub ours: bool,
     /// Why it.
     pub why: String,
+    /// Why it can't be read, if it can't.
+    pub unreadable: Option<String>,
 }
 
 /// What came of the search.
@@ -103,30 +106,31 @@ impl Hunt<'_> {
                 Decision::Wait(until) => awaited.map_or(until, |end| until.min(end)),
                 Decision::Refused(why) => return Found::Missing { why, asked: false },
                 Decision::Missing | Decision::Compare(_) => {
-                    if *place == Place::Ours && !required {
-                        return Found::Nothing;
-                    }
-                    let why = not_found(place);
-                    if required {
-                        if !page_shown {
-                            self.show_required(&why);
+                    let patience = Patience {
+                        required,
+                        may_ask: self.request.upper.may_ask,
+                        asked: question.as_ref().map(|q| q.since),
+                        power_off: (!self.request.shell).then_some(self.request.retry),
+                    };
+                    match decide_lack(place, patience, now) {
+                        Lack::Nothing => return Found::Nothing,
+                        Lack::GiveUp => return not_found(place, question.is_some()),
+                        Lack::PowerOff => self.power_off(now),
+                        Lack::Page if page_shown => {}
+                        Lack::Page => {
+                            self.show_required(place);
                             page_shown = true;
                         }
-                    } else if !self.request.upper.may_ask {
-                        return Found::Missing { why, asked: true };
-                    } else {
-                        let question = question.get_or_insert_with(|| self.ask(&why));
-                        question.show_left(self, now);
-                        if now >= question.end {
-                            return Found::Missing { why, asked: true };
+                        Lack::Ask => {
+                            let question = question.get_or_insert_with(|| self.ask(place, now));
+                            question.show_left(self, now);
                         }
                     }
                     now + LOOK
                 }
             };
             if self.wait(until) && question.is_some() {
-                let why = not_found(place);
-                return Found::Missing { why, asked: true };
+                return not_found(place, true);
             }
         }
     }
@@ -141,6 +145,10 @@ impl Hunt<'_> {
         if let Message::Key(key) = message {
             return matches!(key, b'\r' | b'\n');
         }
+        // The medium is found: another one that was examined is let go.
+        if let Message::Examined(..) = message {
+            return false;
+        }
         for event in self.receive(message) {
             for action in self.search.step(clock::since_boot(), event) {
                 if let Action::Probe(name) = action {
@@ -152,9 +160,23 @@ impl Hunt<'_> {
     }
 
     /// The partition for /home beside the medium or the upper.
-    pub fn find_home(&self, medium: &str, upper: Option<&Device>) -> Option<Keeper> {
-        let name = decide_home(&self.device(medium)?, upper, &self.search.candidates())?;
-        self.keeper(&name, "its type says so".to_owned())
+    pub fn find_home(&mut self, medium: &str, upper: Option<&Device>) -> Option<Keeper> {
+        let medium = self.device(medium)?;
+        let began = clock::since_boot();
+        loop {
+            let times = Times {
+                now: clock::since_boot(),
+                began,
+                coming_up: false,
+                may_ask: false,
+            };
+            match decide_home(&medium, upper, &self.search.candidates(), times) {
+                Decision::Take(name, why) => return self.keeper(&name, why),
+                // No question is open that a key could answer.
+                Decision::Wait(until) => _ = self.wait(until),
+                _ => return None,
+            }
+        }
     }
 
     /// Partitions of our type that were not taken.
@@ -174,6 +196,7 @@ impl Hunt<'_> {
             fs: candidate.facts.fs.clone(),
             ours: candidate.facts.part_type.as_deref() == Some(crate::layout::UPPER_TYPE),
             why,
+            unreadable: candidate.facts.unreadable.clone(),
         })
     }
 
@@ -183,15 +206,17 @@ impl Hunt<'_> {
         saved::peek_image(self.machine, self.loader, name, fs)
     }
 
-    fn ask(&self, why: &str) -> Question {
+    fn ask(&self, place: &Place, now: Duration) -> Question {
         self.loader.load_for_page();
         let text = format!(
-            "\n The place for saved changes is not there: {why}.\n Plug it in now, or press Enter to start without saved changes.\n"
+            "\n The place for saved changes is not there: {}.\n \
+             Plug it in now, or press Enter to start without saved changes.\n",
+            describe_lack(place)
         );
         page::show(self.machine, &text);
         let sender = self.sender.clone();
         Question {
-            end: clock::since_boot() + QUESTION,
+            since: now,
             shown: 0,
             _listener: ask::listen(self.machine, move |key| {
                 // The hunt may be over.
@@ -200,10 +225,11 @@ impl Hunt<'_> {
         }
     }
 
-    fn show_required(&self, why: &str) {
+    fn show_required(&self, place: &Place) {
+        let why = describe_lack(place);
         log::error!("upper-required: {why}");
         self.loader.load_for_page();
-        let failure = Failure::UpperRequired(why.to_owned());
+        let failure = Failure::UpperRequired(why);
         let notes = self.loader.troubles();
         page::show(
             self.machine,
@@ -212,7 +238,14 @@ impl Hunt<'_> {
     }
 }
 
-fn not_found(place: &Place) -> String {
+fn not_found(place: &Place, asked: bool) -> Found {
+    Found::Missing {
+        why: describe_lack(place),
+        asked,
+    }
+}
+
+fn describe_lack(place: &Place) -> String {
     match place {
         Place::Ours => "no partition for saved changes was found".to_owned(),
         place => format!("{place}: no such device was found"),
@@ -221,7 +254,7 @@ fn not_found(place: &Place) -> String {
 
 /// The question that is on the screen.
 struct Question {
-    end: Duration,
+    since: Duration,
     /// Seconds shown last.
     shown: u64,
     _listener: Option<Listener>,
@@ -229,7 +262,7 @@ struct Question {
 
 impl Question {
     fn show_left(&mut self, hunt: &Hunt<'_>, now: Duration) {
-        let left = self.end.saturating_sub(now).min(QUESTION);
+        let left = (self.since + QUESTION).saturating_sub(now);
         let seconds = left.as_secs() + u64::from(left.subsec_millis() > 0);
         if seconds != self.shown {
             self.shown = seconds;
