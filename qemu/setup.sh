@@ -21,13 +21,13 @@ zstd compressed kernels and the bench floor
 xz-utils compressed kernels
 kmod module dependencies of the test trees
 debian-archive-keyring checks what is downloaded
+fdisk partition tables (sfdisk)
+gdisk partitions on drives of test guests (sgdisk)
+e2fsprogs ext4 in them, and the check that images carry (e2fsck)
 shellcheck lints of shell scripts'
 
-# What the tests of on-disk formats make their images with.
-needed_by_tests='fdisk partition tables (sfdisk)
-gdisk partition tables (sgdisk)
-e2fsprogs ext4 images
-btrfs-progs btrfs images
+# What tests of on-disk formats make their images with, and tests of saved changes check with.
+needed_by_tests='btrfs-progs btrfs images
 xfsprogs XFS images
 f2fs-tools F2FS images
 erofs-utils EROFS images

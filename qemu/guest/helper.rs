@@ -35,7 +35,7 @@ fn main() {
         ["whole", dir, count] => whole(dir, count),
         ["fill", file] => fill(file),
         ["fill-inodes", dir] => fill_inodes(dir),
-        ["measure", kind, dir] => measure(kind, dir).map(|micros| println!("{micros}")),
+        ["measure", kind, ours, bare] => measure(kind, ours, bare),
         _ => Err(Error::other("unknown words")),
     };
     if let Err(error) = done {
@@ -159,54 +159,84 @@ fn fill_inodes(dir: &str) -> Result<()> {
     Ok(())
 }
 
-/// Times one kind of writing in `dir`, microseconds, and removes what it wrote.
-fn measure(kind: &str, dir: &str) -> Result<u128> {
-    /// Bytes of the sequential and of the random file.
-    const SEQUENTIAL: usize = 16 << 20;
-    const RANDOM: usize = 8 << 20;
-    /// How often a random block, and how often a synced one, is written.
-    const WRITES: usize = 1024;
-    const SYNCED: usize = 64;
-    let path = format!("{dir}/measured");
-    let block = vec![b'm'; 64 << 10];
+/// How one kind of writing goes: pages of a batch, whether they are in a row, and how many
+/// batches are written. Each batch ends with an fsync.
+struct Kind {
+    pages: usize,
+    in_a_row: bool,
+    batches: usize,
+}
+
+impl Kind {
+    fn named(name: &str) -> Result<Kind> {
+        let (pages, in_a_row, batches) = match name {
+            "sequential" => (256, true, 64),
+            "random" => (64, false, 128),
+            "fsync" => (1, false, 512),
+            _ => return Err(Error::other("unknown kind")),
+        };
+        Ok(Kind {
+            pages,
+            in_a_row,
+            batches,
+        })
+    }
+}
+
+/// Bytes of the file that random pages are written in.
+const RANDOM: usize = 8 << 20;
+
+/// Writes batches to files in two directories in turns, so that whatever else goes on meets
+/// both; says the median of each, nanoseconds.
+fn measure(kind: &str, ours: &str, bare: &str) -> Result<()> {
+    let kind = Kind::named(kind)?;
+    let paths = [ours, bare].map(|dir| format!("{dir}/measured"));
+    let mut files = Vec::new();
+    for path in &paths {
+        files.push(prepared(path, !kind.in_a_row)?);
+    }
+    let mut times = [Vec::new(), Vec::new()];
+    let batch = vec![b'm'; kind.pages * BLOCK];
+    let mut places = offsets(kind.batches * kind.pages, RANDOM);
+    for number in 0..kind.batches {
+        let random: Vec<u64> = places.by_ref().take(kind.pages).collect();
+        // Neither is always first.
+        for which in [number % 2, 1 - number % 2] {
+            let begun = Instant::now();
+            if kind.in_a_row {
+                files[which].write_all_at(&batch, (number * batch.len()) as u64)?;
+            } else {
+                for place in &random {
+                    files[which].write_all_at(&batch[..BLOCK], *place)?;
+                }
+            }
+            files[which].sync_all()?;
+            times[which].push(begun.elapsed().as_nanos());
+        }
+    }
+    for path in &paths {
+        fs::remove_file(path)?;
+    }
+    let [ours, bare] = times.map(|mut all| {
+        all.sort_unstable();
+        all[all.len() / 2]
+    });
+    println!("{ours} {bare}");
+    Ok(())
+}
+
+/// A new file; with pages to write over, if asked for.
+fn prepared(path: &str, full: bool) -> Result<File> {
     let mut file = OpenOptions::new()
         .create(true)
         .truncate(true)
         .write(true)
-        .read(true)
-        .open(&path)?;
-    if kind != "sequential" {
-        for _ in 0..RANDOM / block.len() {
-            file.write_all(&block)?;
-        }
-        file.sync_all()?;
+        .open(path)?;
+    if full {
+        file.write_all(&vec![b'm'; RANDOM])?;
     }
-    let begun = Instant::now();
-    match kind {
-        "sequential" => {
-            for _ in 0..SEQUENTIAL / block.len() {
-                file.write_all(&block)?;
-            }
-            file.sync_all()?;
-        }
-        "random" => {
-            for offset in offsets(WRITES, RANDOM) {
-                file.write_all_at(&block[..BLOCK], offset)?;
-            }
-            file.sync_all()?;
-        }
-        "fsync" => {
-            for offset in offsets(SYNCED, RANDOM) {
-                file.write_all_at(&block[..BLOCK], offset)?;
-                file.sync_all()?;
-            }
-        }
-        _ => return Err(Error::other("unknown kind")),
-    }
-    let took = begun.elapsed().as_micros();
-    drop(file);
-    fs::remove_file(&path)?;
-    Ok(took)
+    file.sync_all()?;
+    Ok(file)
 }
 
 /// Offsets of blocks in a file, the same in each run.

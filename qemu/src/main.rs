@@ -7,6 +7,7 @@ mod bench;
 mod cache;
 mod demo;
 mod disk;
+mod dracut;
 mod glob;
 mod initramfs;
 mod kernels;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: qemu/demo [--check]
        qemu/test [FILTER]... [--list] [--all] [--mutate]
-       qemu/bench stage [--json]";
+       qemu/bench stage|persist [--json]";
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +50,8 @@ fn main() -> ExitCode {
         }
         ("bench", ["stage"]) => bench::stage(product, bench::Form::Table).map(|()| true),
         ("bench", ["stage", "--json"]) => bench::stage(product, bench::Form::Json).map(|()| true),
+        ("bench", ["persist"]) => bench::persist::run(product, bench::Form::Table),
+        ("bench", ["persist", "--json"]) => bench::persist::run(product, bench::Form::Json),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

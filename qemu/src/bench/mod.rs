@@ -3,9 +3,11 @@
 //! `stage` measures what the initramfs stage costs: guest seconds until the new root's init
 //! runs, less those until the init of an initramfs that does nothing. The guest's clock
 //! counts instructions (`-icount shift=1,sleep=on`), so the figures repeat to about 0.02 s
-//! whatever else the host does. Peers: two hand-made floors, see [`floor`].
+//! whatever else the host does. Peers: two hand-made floors, see [`floor`]. `persist` is in
+//! [`persist`].
 
 mod floor;
+pub mod persist;
 mod table;
 
 use crate::initramfs;

@@ -34,16 +34,17 @@ impl Row {
     }
 }
 
-/// A line of `--json`.
+/// A line of `--json`; each bench prints such.
 #[derive(Serialize)]
-struct Line<'a> {
-    bench: &'a str,
-    case: &'a str,
-    ours: f64,
-    peer: &'a str,
-    peer_value: f64,
-    unit: &'a str,
-    ratio: f64,
+#[allow(missing_docs)]
+pub struct Line<'a> {
+    pub bench: &'a str,
+    pub case: &'a str,
+    pub ours: f64,
+    pub peer: &'a str,
+    pub peer_value: f64,
+    pub unit: &'a str,
+    pub ratio: f64,
 }
 
 /// Prints them.

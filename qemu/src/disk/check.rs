@@ -220,21 +220,50 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_ext4_passes_and_one_with_errors_does_not() {
-        let dir = std::env::temp_dir().join(format!("liveroot-clean-{}", std::process::id()));
+    fn a_byte_that_changed_is_noticed() {
+        let dir = scratch("before");
+        let file = dir.join("drive");
+        fs::write(&file, [0; 4096]).unwrap();
+        let drive = Drive::new("d0", crate::machine::drive::Bus::Usb, file.clone());
+        let spec: DriveSpec = toml::from_str("bus = 'usb'").unwrap();
+        let before = Before::look(&[spec], &[drive], &[]).unwrap();
+        before.compare().unwrap();
+        let mut changed = [0; 4096];
+        changed[77] = 1;
+        fs::write(&file, changed).unwrap();
+        assert!(before.compare().unwrap_err().0.contains("byte 77"));
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("liveroot-{name}-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn debugfs(image: &Path, request: &str) {
+        tool::run(
+            Command::new("debugfs")
+                .args(["-w", "-R", request])
+                .arg(image),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_clean_ext4_passes_and_one_with_errors_or_a_journal_to_replay_does_not() {
+        let dir = scratch("clean");
         let image = dir.join("image");
         fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
         tool::run(Command::new("mkfs.ext4").arg("-q").arg(&image)).unwrap();
         is_clean(&image).unwrap();
+        debugfs(&image, "feature needs_recovery");
+        assert!(is_clean(&image).is_err());
+        debugfs(&image, "feature -needs_recovery");
+        is_clean(&image).unwrap();
         assert_eq!(read_ext4(&image, "/none").unwrap(), None);
         assert!(read_ext4(&image, "/lost+found").unwrap().is_some());
-        tool::run(
-            Command::new("debugfs")
-                .args(["-w", "-R", "set_super_value state 2"])
-                .arg(&image),
-        )
-        .unwrap();
+        debugfs(&image, "set_super_value state 2");
         assert!(is_clean(&image).is_err());
         fs::remove_dir_all(&dir).unwrap();
     }

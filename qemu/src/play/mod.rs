@@ -2,7 +2,7 @@
 //! what came of it.
 
 mod heard;
-mod prepare;
+pub mod prepare;
 
 use crate::disk::check::{self, Before};
 use crate::fail;
@@ -13,6 +13,7 @@ use crate::media::Medium;
 use crate::scenario::{Boot, End, Scenario, Start, Step};
 use crate::trouble::{Result, Trouble, While};
 use crate::world::World;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -131,7 +132,16 @@ impl Stage<'_> {
             guest.wait_for(End::Halt.line(), STEP_WITHIN)?;
             guest.quit()?;
         }
-        guest.wait_end(STEP_WITHIN)
+        let cpu = guest.wait_end(STEP_WITHIN)?;
+        if let Some(id) = &self.boot.expect.ejected {
+            let opened = |data: &Value| data["id"] == **id && data["tray-open"] == true;
+            // QEMU has ended: the event has come or never will.
+            guest
+                .qmp
+                .wait_event("DEVICE_TRAY_MOVED", STEP_WITHIN, opened)
+                .doing(format!("the disc in {id} was not ejected"))?;
+        }
+        Ok(cpu)
     }
 }
 

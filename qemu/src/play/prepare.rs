@@ -1,6 +1,7 @@
 //! What a machine is started with: media, drives, and for direct boots the kernel's words.
 
 use crate::disk::Workshop;
+use crate::dracut::{self, Dracut};
 use crate::fail;
 use crate::glob;
 use crate::kernels;
@@ -118,10 +119,19 @@ pub fn direct(
     words.extend([scenario.words.clone(), boot.words.clone()]);
     words.extend(boot.end.map(|end| format!("lr.end={}", end.word())));
     words.retain(|word| !word.is_empty());
+    let words = words.join(" ");
+    if boot.dracut {
+        let Dracut { kernel, initrd } = dracut::initramfs(&world.cache)?;
+        return Ok(Direct {
+            kernel,
+            initrd,
+            words,
+        });
+    }
     Ok(Direct {
         kernel: kernel(world, scenario, content)?,
         initrd: medium.initrd.clone(),
-        words: words.join(" "),
+        words,
     })
 }
 

@@ -88,6 +88,8 @@ pub struct Boot {
     pub firmware: Option<Start>,
     /// Direct boots: whose kernel, initramfs and words; otherwise those of `live`.
     pub medium: Option<String>,
+    /// Direct boots: whether kernel and initramfs are dracut 059's.
+    pub dracut: bool,
     /// Direct boots: words behind those of the scenario.
     pub words: String,
     /// Direct boots: baked words to leave out beside the scenario's, as patterns.
@@ -196,6 +198,8 @@ pub struct Expect {
     pub no_lines: Vec<String>,
     /// Values in report.json by path, such as `medium.label`.
     pub report: BTreeMap<String, String>,
+    /// Id of the drive whose disc must have been ejected.
+    pub ejected: Option<String>,
 }
 
 impl Default for Expect {
@@ -208,6 +212,7 @@ impl Default for Expect {
             lines: Vec::new(),
             no_lines: Vec::new(),
             report: BTreeMap::new(),
+            ejected: None,
         }
     }
 }
@@ -239,7 +244,7 @@ pub fn gather(source: &Path) -> Result<Vec<Scenario>> {
 }
 
 /// One scenario, with what it refers to checked.
-fn parse(name: &str, text: &str) -> Result<Scenario> {
+pub fn parse(name: &str, text: &str) -> Result<Scenario> {
     let mut scenario: Scenario = toml::from_str(text)?;
     scenario.name = name.to_owned();
     if scenario.media.is_empty() {
