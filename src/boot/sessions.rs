@@ -6,7 +6,7 @@ use super::status::{NOT_OURS, describe, read_left, saved_root, status};
 use crate::layout::{CURRENT, PUT_ASIDE, SESSION_JSON, Session, UPPER_DIR, VERSION};
 use crate::ondisk::session::parse_session;
 use crate::plan::spot::Spot;
-use crate::units::Bytes;
+use crate::units::{Bytes, shown};
 use serde::Serialize;
 use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
@@ -68,11 +68,8 @@ pub fn sessions(machine: &Machine, json: bool) -> Result<String, String> {
             (None, trouble) => trouble.clone().unwrap_or_default(),
         };
         let used = if entry.in_use { "*" } else { " " };
-        let _ = writeln!(
-            text,
-            "{used} {name:<20} {least}{}, {what}",
-            Bytes(entry.size)
-        );
+        let line = format!("{used} {name:<20} {least}{}, {what}", Bytes(entry.size));
+        let _ = writeln!(text, "{}", shown(&line));
     }
     Ok(text)
 }

@@ -9,7 +9,7 @@ use crate::layout::{LEFT_JSON, Left, LeftMount, RUN_DIR, Session};
 use crate::ondisk::session::parse_session;
 use crate::plan::fill::Room;
 use crate::plan::spot::Spot;
-use crate::units::{Bytes, ImageId, Moment};
+use crate::units::{Bytes, ImageId, Moment, shown};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -145,7 +145,7 @@ fn gather(machine: &Machine, left: Left) -> Status {
 fn show(status: &Status) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
-        let _ = writeln!(text, "{key:<9} {value}");
+        let _ = writeln!(text, "{key:<9} {}", shown(&value));
     };
     if let Some(medium) = &status.medium {
         let label = medium.label.as_deref().unwrap_or("without a label");
@@ -262,11 +262,11 @@ mod tests {
         let ours = machine.run.join(RUN_DIR);
         std::fs::create_dir_all(&ours).unwrap();
         std::fs::write(ours.join(LEFT_JSON), serde_json::to_vec(&left).unwrap()).unwrap();
-        let report = r#"{"schema":1,"medium":{"label":"LIVE","fs":"iso9660"}}"#;
+        let report = r#"{"schema":1,"medium":{"label":"LI\u001bVE","fs":"iso9660"}}"#;
         std::fs::write(ours.join("report.json"), report).unwrap();
         for (name, session) in [
             ("current", session("LIVE", true)),
-            ("session-1", session("OLD", false)),
+            ("session-1", session("\u{1b}cOLD", false)),
         ] {
             let at = machine.saved().join(UPPER_DIR).join(name);
             std::fs::create_dir_all(at.join("upper/etc")).unwrap();
@@ -282,7 +282,7 @@ mod tests {
         let machine = machine(dir.path(), "/dev/sda3");
         let text = status(&machine, false).unwrap();
         for line in [
-            "medium    /dev/sda1 (LIVE), not there any more\n",
+            "medium    /dev/sda1 (LI?VE), not there any more\n",
             "image     07070707\n",
             "changes   are kept on /dev/sda3 (ext4), in liveroot/current\n",
             "session   made on this image (LIVE) 2026-11-24 10:57 UTC, ",
@@ -304,6 +304,11 @@ mod tests {
     fn sessions_are_listed_with_their_size() {
         let dir = tempfile::tempdir().unwrap();
         let machine = machine(dir.path(), "/dev/sda3");
+        let text = sessions(&machine, false).unwrap();
+        assert!(
+            text.contains("(?cOLD)") && !text.contains('\u{1b}'),
+            "{text}"
+        );
         std::fs::write(machine.saved().join("liveroot/session-1/session.json"), "x").unwrap();
         let text = sessions(&machine, false).unwrap();
         assert!(text.starts_with("* liveroot/current "), "{text}");
