@@ -10,6 +10,7 @@
 mod namespace;
 mod stack;
 
+use liveroot::boot::apart::take_apart;
 use liveroot::boot::machine::Machine;
 use liveroot::boot::watch::look;
 use liveroot::layout::{Left, LeftMount, Session};
@@ -113,6 +114,79 @@ fn an_upper_that_was_made_read_only_before_is_closed_all_the_same() {
     assert!(ended.closed && ended.troubles.is_empty(), "{ended:?}");
     assert!(!stack.session().open);
     stack.assert_clean();
+}
+
+#[test]
+fn an_upper_that_umount_a_took_away_before_is_closed_all_the_same() {
+    for (fs_type, access) in [
+        ("ext4", "rw"),
+        ("ext4", "ro"),
+        ("xfs", "rw"),
+        ("xfs", "ro"),
+        ("btrfs", "rw"),
+        ("btrfs", "ro"),
+    ] {
+        let Some(stack) = Stack::on(fs_type) else {
+            continue;
+        };
+        fs::write(stack.in_root("kept"), "x").unwrap();
+        for at in [&stack.machine.sysroot, &stack.machine.overlay()] {
+            run("mount", &["-o", &format!("remount,{access}"), text(at)]);
+        }
+        // The overlay has a mount of its own of it.
+        run("umount", &[text(&stack.machine.overlay())]);
+        let program = File::open(stack.in_root("busybox")).unwrap();
+        let ended = stack.end();
+        assert!(ended.closed, "{fs_type} {access}: {ended:?}");
+        stack.assert_clean();
+        drop(program);
+        assert!(!stack.session().open);
+    }
+}
+
+#[test]
+fn an_upper_that_is_unmounted_already_is_closed_too() {
+    let Some(stack) = Stack::new() else { return };
+    for at in [&stack.machine.sysroot, &stack.machine.overlay()] {
+        run("umount", &[text(at)]);
+    }
+    let ended = stack.end();
+    assert!(ended.closed && ended.troubles.is_empty(), "{ended:?}");
+    assert_eq!(stack.left_over(), Vec::<String>::new());
+    assert!(!stack.session().open);
+    stack.assert_clean();
+}
+
+#[test]
+fn another_disk_with_the_uppers_name_is_not_written_to() {
+    let Some(stack) = Stack::new() else { return };
+    for at in [&stack.machine.sysroot, &stack.machine.overlay()] {
+        run("umount", &[text(at)]);
+    }
+    let disk = text(&stack.disk);
+    run("mkfs.ext4", &["-q", "-F", "-E", "lazy_itable_init=0", disk]);
+    let sum = || run("sha256sum", &[text(&stack.disk_file)]);
+    let before = sum();
+    let ended = stack.end();
+    assert!(!ended.closed && ended.troubles.len() == 1, "{ended:?}");
+    assert!(ended.troubles[0].contains(disk), "{ended:?}");
+    run("sync", &[disk]);
+    assert_eq!(sum(), before);
+}
+
+#[test]
+fn the_session_is_closed_before_what_may_take_long() {
+    let Some(stack) = Stack::new() else { return };
+    fs::write(stack.in_root("kept"), "x").unwrap();
+    let program = File::open(stack.in_root("busybox")).unwrap();
+    let mut stalled = false;
+    take_apart(&stack.machine, &stack.left, &mut || {
+        stack.assert_clean();
+        stalled = true;
+    });
+    assert!(stalled);
+    drop(program);
+    assert!(!stack.session().open);
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub fn decide_read_only<'a>(mounts: &'a [Mount], kept: &Kept<'_>) -> Vec<&'a Mou
 }
 
 /// Its type in the mount table.
-const OVERLAY: &str = "overlay";
+pub const OVERLAY: &str = "overlay";
 
 /// Whether an overlay is left that can write to the file system below it. Then a session is
 /// still in use, whatever else was done.
@@ -173,6 +173,12 @@ pub fn unwritten(meminfo: &str) -> u64 {
         .filter(|l| l.starts_with("Dirty:") || l.starts_with("Writeback:"))
         .filter_map(value)
         .fold(0, u64::saturating_add)
+}
+
+/// What /proc/swaps says is in use, KiB.
+pub fn swapped(table: &str) -> u64 {
+    let used = |line: &str| line.split_whitespace().nth(3)?.parse().ok();
+    table.lines().filter_map(used).fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
