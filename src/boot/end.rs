@@ -10,7 +10,7 @@ use super::limits::{Writing, once, sync};
 use super::machine::Machine;
 use super::processes::end_processes;
 use crate::layout::{EJECT, LEFT_JSON, Left, RUN_DIR};
-use crate::plan::end::{Verb, decide_verb};
+use crate::plan::end::{Caller, Verb, decide_refusal, decide_verb};
 use crate::plan::process::Round;
 use crate::sys::bounded::bounded;
 use crate::sys::{Error, block, kmsg, power, process};
@@ -36,6 +36,17 @@ pub fn run(words: &[String]) -> i32 {
     };
     if !first && !machine.run.join(RUN_DIR).exists() {
         complain("this system was not booted through liveroot; nothing done");
+        return 1;
+    }
+    let caller = Caller {
+        first,
+        root: rustix::process::geteuid().is_root(),
+        by_init: process::own_and_parent()[1] == 1,
+        // As sd_booted(3) tells.
+        systemd: machine.run.join("systemd/system").is_dir(),
+    };
+    if let Some(why) = decide_refusal(caller, verb) {
+        complain(why);
         return 1;
     }
     process::ignore_signals();
