@@ -273,7 +273,7 @@ fn users_are_warned_once_a_level_and_the_notice_goes_when_there_is_room() {
     let mut looked = |megabytes: usize| {
         fs::write(memory.join("file"), vec![0; megabytes << 20]).unwrap();
         let next = look(&machine, &left, &mut told).unwrap();
-        assert_eq!(next.as_secs(), 2, "little is left");
+        assert_eq!(next.as_secs(), 1, "little is left");
         fs::read_to_string(machine.run.join("motd.d/liveroot-full")).ok()
     };
     assert_eq!(looked(7), None);

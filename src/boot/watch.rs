@@ -50,7 +50,7 @@ pub fn look(machine: &Machine, left: &Left, told: &mut Told) -> Option<std::time
         }
         Step::Nothing => {}
     }
-    Some(decide_next_look(&room))
+    Some(decide_next_look(&room, *told, is_memory(upper)))
 }
 
 /// Whether what is written is gone after the end.
