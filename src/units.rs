@@ -75,6 +75,13 @@ impl fmt::Debug for Label {
     }
 }
 
+/// Text of foreign origin (a label, a path, a session's file) as a terminal may show it: each
+/// control character is `?`, so that no stick types or paints anything.
+pub fn shown(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().map(plain).collect()
+}
+
 /// The identity of an image: SHA-256 of its payload, as 64 lower-case hex digits.
 #[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -160,6 +167,11 @@ mod tests {
         assert_eq!(Moment(1_795_517_865).to_string(), "2026-11-24 10:57 UTC");
         assert_eq!(Moment(4_107_542_399).to_string(), "2100-02-28 23:59 UTC");
         assert_eq!(Moment(4_107_542_400).to_string(), "2100-03-01 00:00 UTC");
+    }
+
+    #[test]
+    fn foreign_text_controls_no_terminal() {
+        assert_eq!(shown("a\u{1b}[2J\r\n\u{7f}\u{9b}b\t ü"), "a?[2J????b? ü");
     }
 
     #[test]

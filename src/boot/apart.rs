@@ -3,23 +3,18 @@
 //!
 //! Each call that may hang in the kernel runs in a child with a limit.
 
+use super::close::{self, Upper};
+use super::limits::{once, sync};
 use super::machine::Machine;
-use crate::layout::{Left, LeftMount, RUN_DIR};
-use crate::ondisk::session::{parse_session, session_bytes};
+use crate::layout::{Left, RUN_DIR};
 use crate::plan::end::{
-    Kept, decide_flushes, decide_moves, decide_read_only, decide_unmounts, find_left, is_in_use,
-    is_trouble, unwritten,
+    Kept, OVERLAY, decide_flushes, decide_moves, decide_read_only, decide_swaps, decide_unmounts,
+    is_in_use, is_trouble,
 };
 use crate::plan::mounts::{Mount, parse_mounts};
-use crate::sys::bounded::bounded;
 use crate::sys::mount::{self, Access};
-use crate::sys::{Error, block, devmapper, loopdev};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::sys::{Error, block, devmapper, loopdev, power};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// For one call of the kernel. A sync has as long again while it gets on.
-const CALL: Duration = Duration::from_secs(10);
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -31,7 +26,12 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn note(&mut self, doing: &str, on: impl std::fmt::Display, done: Result<(), i32>) -> bool {
+    pub(super) fn note(
+        &mut self,
+        doing: &str,
+        on: impl std::fmt::Display,
+        done: Result<(), i32>,
+    ) -> bool {
         if let Err(e) = done {
             self.troubles.push(Error::new(doing, on, e).to_string());
         }
@@ -46,7 +46,15 @@ pub fn take_apart(machine: &Machine, left: &Left, stalled: &mut dyn FnMut()) -> 
     let mut ended = Ended::default();
     let before = gather_mounts(machine);
     let kept = kept(machine);
-    let upper = hold_upper(&before, left, &mut ended);
+    let mut upper = close::hold(machine, &|| gather_mounts(machine), left).unwrap_or_else(|why| {
+        ended.troubles.push(why);
+        None
+    });
+    if upper.as_ref().is_some_and(|u| close_early(machine, u)) {
+        ended.closed = true;
+        upper = None;
+    }
+    stop_swaps(machine, &mut ended);
     let mut hung = Vec::new();
     unmount_all(machine, &mut hung);
     if !decide_unmounts(&gather_mounts(machine), &kept).is_empty() {
@@ -60,20 +68,56 @@ pub fn take_apart(machine: &Machine, left: &Left, stalled: &mut dyn FnMut()) -> 
         }
     }
     for mount in decide_read_only(&rest, &kept) {
-        let done = once(&mut || mount::set_access(rustix::fs::CWD, &mount.at, Access::ReadOnly));
+        let done = refuse_writes(machine, mount);
         ended.note("making read-only", mount.at.display(), done);
     }
     if let Some(upper) = upper {
-        close_upper(machine, &upper, left, &mut ended);
+        let in_use = is_in_use(&gather_mounts(machine), &kept);
+        upper.close(machine, in_use, &mut ended);
         // The last that holds it: unmounted, unless the root's overlay stays.
         drop(upper);
     }
     sync(machine);
     for device in decide_flushes(&before, &kept, left.upper.as_ref()) {
-        let done = once(&mut || flush(Path::new(&device)));
+        let done = once(machine, &mut || flush(Path::new(&device)));
         ended.note("flushing", &device, done);
     }
     ended
+}
+
+/// Before all that may hang and use up the time: where no file is open for writing, an
+/// overlay can be made read-only at once. True when the session is closed; else it is tried
+/// again when more is gone.
+fn close_early(machine: &Machine, upper: &Upper<'_>) -> bool {
+    let (kept, mounts) = (kept(machine), gather_mounts(machine));
+    let writing = decide_read_only(&mounts, &kept);
+    for overlay in writing.into_iter().take_while(|m| m.fs == OVERLAY) {
+        let _ = refuse_writes(machine, overlay);
+    }
+    if is_in_use(&gather_mounts(machine), &kept) {
+        return false;
+    }
+    let mut ended = Ended::default();
+    upper.close(machine, false, &mut ended);
+    ended.closed
+}
+
+fn refuse_writes(machine: &Machine, mount: &Mount) -> Result<(), i32> {
+    let done = &mut || mount::set_access(rustix::fs::CWD, &mount.at, Access::ReadOnly);
+    once(machine, done)
+}
+
+fn stop_swaps(machine: &Machine, ended: &mut Ended) {
+    let table = std::fs::read_to_string(machine.proc.join("swaps")).unwrap_or_default();
+    // Swap is the whole machine's.
+    let swaps = decide_swaps(&table).into_iter();
+    for path in swaps.filter(|_| machine.root == Path::new("/")) {
+        let Ok(name) = std::ffi::CString::new(path.as_str()) else {
+            continue;
+        };
+        let done = once(machine, &mut || power::stop_swap(&name));
+        ended.note("stopping swap on", &path, done);
+    }
 }
 
 fn kept(machine: &Machine) -> Kept<'_> {
@@ -110,7 +154,11 @@ fn move_away(machine: &Machine, hung: &[PathBuf]) -> bool {
             .join(RUN_DIR)
             .join(format!("busy/{}.{n}", mounts.len()));
         let possible = !hung.contains(place) && std::fs::create_dir_all(&to).is_ok();
-        moved |= possible && once(&mut || mount::move_to(place, &to).map_err(|e| e.errno)).is_ok();
+        moved |= possible
+            && once(machine, &mut || {
+                mount::move_to(place, &to).map_err(|e| e.errno)
+            })
+            .is_ok();
     }
     moved
 }
@@ -127,7 +175,7 @@ fn unmount_in_passes(machine: &Machine, hung: &mut Vec<PathBuf>) -> Vec<(PathBuf
                 continue;
             }
             let unmount = &mut || mount::unmount(&place, false).map_err(|e| e.errno);
-            match once(unmount) {
+            match once(machine, unmount) {
                 Ok(()) => moved = true,
                 Err(e) => {
                     if e == libc::ETIMEDOUT {
@@ -154,7 +202,7 @@ fn detach_loops(machine: &Machine) -> bool {
     let loops = names.iter().filter(|n| n.starts_with("loop")).filter(ours);
     let freed = loops.filter(|name| {
         let node = machine.dev.join(name);
-        once(&mut || loopdev::detach(&node)).is_ok()
+        once(machine, &mut || loopdev::detach(&node)).is_ok()
             && loopdev::backing(&machine.sys, name).is_none()
     });
     freed.count() > 0
@@ -168,76 +216,13 @@ fn remove_mapped(machine: &Machine) -> bool {
     machine.root == Path::new("/")
         && mapped
             .filter(|name| {
-                once(&mut || devmapper::remove(&machine.sys, &machine.dev, name)).is_ok()
+                once(machine, &mut || {
+                    devmapper::remove(&machine.sys, &machine.dev, name)
+                })
+                .is_ok()
             })
             .count()
             > 0
-}
-
-/// Holds the file system of the upper, unless it lies in memory: it is to be reached when
-/// all its places are gone.
-fn hold_upper(mounts: &[Mount], left: &Left, ended: &mut Ended) -> Option<OwnedFd> {
-    let upper: &LeftMount = left
-        .upper
-        .as_ref()
-        .filter(|u| u.device.starts_with("/dev/"))?;
-    let Some(mounted) = find_left(mounts, upper) else {
-        ended.troubles.push(format!(
-            "{} with the saved changes is not mounted any more",
-            upper.device
-        ));
-        return None;
-    };
-    match mount::hold(&mounted.at) {
-        Ok(held) => Some(held),
-        Err(e) => {
-            ended.troubles.push(e.to_string());
-            None
-        }
-    }
-}
-
-/// Marks the session as closed, then makes the file system read-only, which writes it out.
-fn close_upper(machine: &Machine, upper: &OwnedFd, left: &Left, ended: &mut Ended) {
-    let device = left.upper.as_ref().map_or("", |u| u.device.as_str());
-    let fd = upper.as_fd();
-    let mut writing = Writing::new(machine);
-    let mut call = |work: &mut dyn FnMut() -> Result<(), i32>| {
-        bounded(CALL, Some(fd), &mut || writing.moves(), work)
-    };
-    let session = left.session.as_deref();
-    let in_use = is_in_use(&gather_mounts(machine), &kept(machine));
-    if let Some(session) = session.filter(|_| !in_use) {
-        let closed = call(&mut || mark(fd, session, false));
-        ended.closed = ended.note("closing the saved changes on", device, closed);
-    }
-    let done = call(&mut || mount::set_access(fd, Path::new(""), Access::ReadOnly));
-    let clean = ended.note("making read-only", device, done);
-    if let Some(session) = session.filter(|_| ended.closed && !clean) {
-        // Somebody has a file open for writing, past the overlay.
-        let opened = call(&mut || mark(fd, session, true));
-        ended.closed = !ended.note("marking as open the saved changes on", device, opened);
-    }
-}
-
-/// Overwrites the session's file in place, below a held file system. systemd-shutdown(8) has
-/// made that read-only before us.
-fn mark(root: BorrowedFd<'_>, session: &str, open: bool) -> Result<(), i32> {
-    use rustix::fs::{Mode, OFlags};
-    use std::os::unix::fs::FileExt;
-    let errno = |e: std::io::Error| e.raw_os_error().unwrap_or(libc::EIO);
-    mount::set_access(root, Path::new(""), Access::ReadWrite)?;
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(root, session.trim_start_matches('/'), flags, Mode::empty())
-        .map_err(rustix::io::Errno::raw_os_error)?;
-    let file = std::fs::File::from(file);
-    let mut bytes = [0; crate::layout::SESSION_LENGTH];
-    file.read_exact_at(&mut bytes, 0).map_err(errno)?;
-    let mut content = parse_session(&bytes).map_err(|_| libc::EBADMSG)?;
-    content.open = open;
-    file.write_all_at(&session_bytes(&content), 0)
-        .map_err(errno)?;
-    file.sync_all().map_err(errno)
 }
 
 /// fsync(2) of a block device sends it a flush.
@@ -245,43 +230,4 @@ fn flush(device: &Path) -> Result<(), i32> {
     std::fs::File::open(device)
         .and_then(|device| device.sync_all())
         .map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))
-}
-
-/// Whether the kernel still gets something written.
-#[derive(Debug)]
-pub(super) struct Writing {
-    meminfo: PathBuf,
-    left: u64,
-}
-
-impl Writing {
-    pub(super) fn new(machine: &Machine) -> Self {
-        Writing {
-            meminfo: machine.proc.join("meminfo"),
-            left: u64::MAX,
-        }
-    }
-
-    pub(super) fn moves(&mut self) -> bool {
-        let now = unwritten(&std::fs::read_to_string(&self.meminfo).unwrap_or_default());
-        let fell = now < self.left && now > 0;
-        self.left = now;
-        fell
-    }
-}
-
-pub(super) fn sync(machine: &Machine) {
-    let mut writing = Writing::new(machine);
-    let synced = bounded(CALL, None, &mut || writing.moves(), &mut || {
-        nix::unistd::sync();
-        Ok(())
-    });
-    if let Err(e) = synced {
-        log::error!("{}", Error::new("writing out", "all file systems", e));
-    }
-}
-
-/// One call with the usual limit.
-pub(super) fn once(work: &mut dyn FnMut() -> Result<(), i32>) -> Result<(), i32> {
-    bounded(CALL, None, &mut || false, work)
 }

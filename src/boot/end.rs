@@ -5,11 +5,12 @@
 //! done in a child with a limit, and all of that in one more child, so that not even a crash
 //! of ours keeps the machine from ending.
 
-use super::apart::{Writing, once, sync, take_apart};
+use super::apart::take_apart;
+use super::limits::{Writing, once, sync};
 use super::machine::Machine;
 use super::processes::end_processes;
 use crate::layout::{EJECT, LEFT_JSON, Left, RUN_DIR};
-use crate::plan::end::{Verb, decide_swaps, decide_verb};
+use crate::plan::end::{Caller, Verb, decide_refusal, decide_verb};
 use crate::plan::process::Round;
 use crate::sys::bounded::bounded;
 use crate::sys::{Error, block, kmsg, power, process};
@@ -37,6 +38,17 @@ pub fn run(words: &[String]) -> i32 {
         complain("this system was not booted through liveroot; nothing done");
         return 1;
     }
+    let caller = Caller {
+        first,
+        root: rustix::process::geteuid().is_root(),
+        by_init: process::own_and_parent()[1] == 1,
+        // As sd_booted(3) tells.
+        systemd: machine.run.join("systemd/system").is_dir(),
+    };
+    if let Some(why) = decide_refusal(caller, verb) {
+        complain(why);
+        return 1;
+    }
     process::ignore_signals();
     let mut writing = Writing::new(&machine);
     // Only the child logs: it closes what was open before, and the log opens once.
@@ -50,6 +62,7 @@ pub fn run(words: &[String]) -> i32 {
     if let Err(e) = done {
         let what = Error::new("taking apart", "the live system", e);
         log::error!("{what}; the machine ends all the same");
+        sync(&machine);
     }
     verb.map_or(0, |verb| end_machine(first, verb))
 }
@@ -81,10 +94,12 @@ fn complain(text: &str) {
 /// Everything but the machine's own end.
 fn end_all(machine: &Machine, caller_goes_on: bool) {
     let left = read_left(machine);
-    sync(machine);
-    end_processes(machine, caller_goes_on, Round::First);
-    stop_swaps(machine);
-    let stalled = &mut || end_processes(machine, caller_goes_on, Round::Last);
+    let synced = sync(machine);
+    let mut undying = Vec::new();
+    end_processes(machine, caller_goes_on, Round::First, &mut undying);
+    // What they wrote when they were asked to end. One that hung would hang again.
+    let _ = synced && sync(machine);
+    let stalled = &mut || end_processes(machine, caller_goes_on, Round::Last, &mut undying);
     let ended = take_apart(machine, &left, stalled);
     for trouble in &ended.troubles {
         log::error!("{trouble}");
@@ -113,18 +128,6 @@ fn read_left(machine: &Machine) -> Left {
     })
 }
 
-fn stop_swaps(machine: &Machine) {
-    let table = std::fs::read_to_string(machine.proc.join("swaps")).unwrap_or_default();
-    for path in decide_swaps(&table) {
-        let Ok(name) = std::ffi::CString::new(path.as_str()) else {
-            continue;
-        };
-        if let Err(e) = once(&mut || power::stop_swap(&name)) {
-            log::error!("{}", Error::new("stopping swap on", &path, e));
-        }
-    }
-}
-
 fn eject(machine: &Machine, left: &Left) {
     let asked = left.eject || machine.run.join(RUN_DIR).join(EJECT).exists();
     let device = left.medium.as_ref().map_or("", |m| m.device.as_str());
@@ -132,7 +135,7 @@ fn eject(machine: &Machine, left: &Left) {
         return;
     };
     let node = machine.dev.join(format!("sr{name}"));
-    if let Err(e) = once(&mut || block::eject(&node)) {
+    if let Err(e) = once(machine, &mut || block::eject(&node)) {
         let busy = "an init that stays uses the disc until the end";
         let why = (e == libc::EBUSY).then(|| busy.to_owned());
         let error = Error::new("ejecting the disc of", device, e);

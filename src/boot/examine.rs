@@ -9,6 +9,7 @@ use crate::layout::MEDIUM_JSON;
 use crate::ondisk::{FsKind, probe, squashfs};
 use crate::plan::init::decide_inits;
 use crate::plan::medium::Found;
+use crate::sys::Error;
 use crate::sys::block::{self, WriteBarrier};
 use crate::sys::loopdev::{LoopDevice, attach_read_only};
 use crate::sys::mount::{Access, Detached, MountOption};
@@ -95,13 +96,25 @@ pub fn examine(
 }
 
 /// Options that keep a journal from being replayed; none for what has no journal.
-fn no_replay(fs: FsKind) -> Option<MountOption> {
+pub fn no_replay(fs: FsKind) -> Option<MountOption> {
     match fs {
         FsKind::Ext => Some(MountOption::Flag("noload")),
         FsKind::Xfs | FsKind::F2fs => Some(MountOption::Flag("norecovery")),
         // The bare `nologreplay` went with Linux 6.16; this spelling is there since 5.9.
         FsKind::Btrfs => Some(MountOption::value("rescue", "nologreplay")),
         _ => None,
+    }
+}
+
+/// A journalled file system may write even when it is mounted read-only: the block device
+/// itself refuses, and takes writes again when the look is over.
+pub fn raise_barrier(node: &Path, fs: FsKind) -> Result<Option<WriteBarrier>, i32> {
+    match no_replay(fs) {
+        None => Ok(None),
+        Some(_) => {
+            let device = block::open(node).map_err(|e| e.errno)?;
+            WriteBarrier::raise(device).map(Some)
+        }
     }
 }
 
@@ -119,25 +132,11 @@ pub fn mount_untouched(
         let code_pages = ["nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"];
         code_pages.iter().for_each(|m| loader.need(m));
     }
-    let option = no_replay(fs);
-    // A journalled file system may write even when it is mounted read-only: the block
-    // device itself refuses, and takes writes again when the look is over.
-    let barrier = match option {
-        None => None,
-        Some(_) => {
-            let device = block::open(node).map_err(|e| e.to_string())?;
-            let raised = WriteBarrier::raise(device);
-            let failed = |e| {
-                format!(
-                    "{} can't be made read-only: {}",
-                    node.display(),
-                    errno_text(e)
-                )
-            };
-            Some(raised.map_err(failed)?)
-        }
-    };
-    let options: Vec<MountOption> = option.into_iter().collect();
+    let barrier = raise_barrier(node, fs).map_err(|e| {
+        let doing = "making read-only for a look";
+        Error::new(doing, node.display(), e).to_string()
+    })?;
+    let options: Vec<MountOption> = no_replay(fs).into_iter().collect();
     let mut last = format!("{}: the kernel has no driver for it", fs.name());
     for name in names {
         loader.need(&format!("fs-{name}"));
@@ -148,10 +147,6 @@ pub fn mount_untouched(
         }
     }
     Err(last)
-}
-
-fn errno_text(errno: i32) -> String {
-    std::io::Error::from_raw_os_error(errno).to_string()
 }
 
 /// An image is accepted by its own superblock and when it is as long as that says.

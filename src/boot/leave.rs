@@ -7,6 +7,7 @@ use super::machine::Machine;
 use super::report::Report;
 use crate::layout::{LEFT_JSON, Left, RUN_BIN, RUN_DIR, SHUTDOWN};
 use crate::sys::{Error, process};
+use crate::units::shown;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -67,8 +68,8 @@ fn write_notices(machine: &Machine, notices: &[String]) -> Result<(), Error> {
     if notices.is_empty() {
         return Ok(());
     }
-    let mut text = notices.join("\n");
-    text.push('\n');
+    let lines = notices.iter().map(|notice| shown(notice) + "\n");
+    let text: String = lines.collect();
     write(&machine.run.join("motd.d/liveroot"), text.as_bytes(), 0o644)
 }
 
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn facts_notices_one_program_and_the_unit_are_left() {
         let left = Left {
-            notices: vec!["Changes are kept in memory.".into(), "Second.".into()],
+            notices: vec!["Changes are kept in memory.".into(), "Sec\u{1b}ond.".into()],
             ..Left::default()
         };
         let (_dir, machine, report) = leave("usr/bin", &left);
@@ -167,7 +168,7 @@ mod tests {
         let text = std::fs::read(machine.run.join("liveroot/left.json")).unwrap();
         assert_eq!(serde_json::from_slice::<Left>(&text).unwrap(), left);
         let motd = std::fs::read_to_string(machine.run.join("motd.d/liveroot")).unwrap();
-        assert_eq!(motd, "Changes are kept in memory.\nSecond.\n");
+        assert_eq!(motd, "Changes are kept in memory.\nSec?ond.\n");
         let inode = |path: &str| std::fs::metadata(machine.run.join(path)).unwrap();
         let program = inode("initramfs/shutdown");
         assert_eq!(program.permissions().mode() & 0o777, 0o755);

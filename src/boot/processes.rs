@@ -7,20 +7,37 @@ use crate::sys::{clock, process};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
-/// For all processes together, after each signal.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For all processes together, to end by themselves.
+const ASKED: Duration = Duration::from_secs(10);
 
-/// Asks, then ends. Those that start meanwhile are found by looking again.
-pub fn end_processes(machine: &Machine, caller_goes_on: bool, round: Round) {
+/// Likewise, after each SIGKILL: who stays longer hangs in the kernel.
+const ENDED: Duration = Duration::from_secs(3);
+
+/// Asks, then ends. Those that start meanwhile are found by looking again. `undying` are
+/// those that hang in the kernel: nobody waits for them a second time.
+pub fn end_processes(
+    machine: &Machine,
+    caller_goes_on: bool,
+    round: Round,
+    undying: &mut Vec<i32>,
+) {
     // The one that works, and the one that waits for it.
     let ourselves = process::own_and_parent();
-    for signals in [
+    let look = |undying: &[i32]| {
+        let mut victims = decide_victims(&gather(machine), &ourselves, caller_goes_on, round);
+        victims.retain(|victim| !undying.contains(victim));
+        victims
+    };
+    for (signals, patience) in [
         // SIGHUP is what shells heed; SIGCONT wakes those that were stopped.
-        [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCONT].as_slice(),
-        &[Signal::SIGKILL],
-        &[Signal::SIGKILL],
+        (
+            [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCONT].as_slice(),
+            ASKED,
+        ),
+        (&[Signal::SIGKILL], ENDED),
+        (&[Signal::SIGKILL], ENDED),
     ] {
-        let victims = decide_victims(&gather(machine), &ourselves, caller_goes_on, round);
+        let victims = look(undying);
         if victims.is_empty() {
             return;
         }
@@ -30,13 +47,13 @@ pub fn end_processes(machine: &Machine, caller_goes_on: bool, round: Round) {
         {
             signal(*victim, *what);
         }
-        let deadline = clock::since_boot() + PATIENCE;
+        let deadline = clock::since_boot() + patience;
         for victim in victims {
             wait_gone(victim, deadline.saturating_sub(clock::since_boot()));
         }
     }
-    let left = decide_victims(&gather(machine), &ourselves, caller_goes_on, round);
-    for pid in left {
+    for pid in look(undying) {
+        undying.push(pid);
         let name = std::fs::read_to_string(machine.proc.join(format!("{pid}/comm")));
         log::error!(
             "process {pid} ({}) does not end",

@@ -12,6 +12,7 @@ use crate::plan::session::{KEPT_OTHER, Kept, Use, decide_session};
 use crate::plan::spot::Spot;
 use crate::request::{OnChange, UpperRequest};
 use crate::sys::clock;
+use crate::units::shown;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -117,7 +118,9 @@ pub fn mark_closed(path: &Path) {
 
 fn ask_which(machine: &Machine, loader: &Loader, kept: &Kept) -> Use {
     let label = match kept {
-        Kept::Marked(session) if !session.label.is_empty() => format!(" ({})", session.label),
+        Kept::Marked(session) if !session.label.is_empty() => {
+            format!(" ({})", shown(&session.label))
+        }
         _ => String::new(),
     };
     let text = format!(

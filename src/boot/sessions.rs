@@ -2,10 +2,11 @@
 //! and those that were put aside; and the words of the agent's own `liveroot`.
 
 use super::machine::Machine;
-use super::status::{NOT_OURS, describe, read_left, sessions_dir, status};
-use crate::layout::{CURRENT, PUT_ASIDE, SESSION_JSON, Session, UPPER, VERSION};
+use super::status::{NOT_OURS, describe, read_left, saved_root, status};
+use crate::layout::{CURRENT, PUT_ASIDE, SESSION_JSON, Session, UPPER_DIR, VERSION};
 use crate::ondisk::session::parse_session;
-use crate::units::Bytes;
+use crate::plan::spot::Spot;
+use crate::units::{Bytes, shown};
 use serde::Serialize;
 use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
@@ -43,10 +44,11 @@ const COUNTED: u32 = 100_000;
 pub fn sessions(machine: &Machine, json: bool) -> Result<String, String> {
     let left = read_left(machine).ok_or(NOT_OURS)?;
     let mut found = Vec::new();
-    if let Some(dir) = sessions_dir(machine, &left) {
-        let in_use = |name: &str| name == CURRENT && left.session.is_some();
-        let names = list(&dir)?;
-        found.extend(names.into_iter().map(|name| look(&dir, name, &in_use)));
+    if let Some(root) = saved_root(machine, &left) {
+        for spot in list(&root, left.session.as_deref())? {
+            let in_use = left.session.as_ref() == Some(&spot.session);
+            found.push(look(&root, spot, in_use));
+        }
     }
     if json {
         return to_json(&Sessions {
@@ -66,16 +68,34 @@ pub fn sessions(machine: &Machine, json: bool) -> Result<String, String> {
             (None, trouble) => trouble.clone().unwrap_or_default(),
         };
         let used = if entry.in_use { "*" } else { " " };
-        let _ = writeln!(
-            text,
-            "{used} {name:<12} {least}{}, {what}",
-            Bytes(entry.size)
-        );
+        let line = format!("{used} {name:<20} {least}{}, {what}", Bytes(entry.size));
+        let _ = writeln!(text, "{}", shown(&line));
     }
     Ok(text)
 }
 
-fn list(dir: &Path) -> Result<Vec<String>, String> {
+/// Ours, and those beside the one in use where that is kept under another name.
+fn list(root: &Path, in_use: Option<&str>) -> Result<Vec<Spot>, String> {
+    let ours = |name: &str| name == CURRENT || name.starts_with(PUT_ASIDE);
+    let mut files: Vec<String> = names(&root.join(UPPER_DIR))?
+        .into_iter()
+        .filter(|name| ours(name))
+        .map(|name| format!("{UPPER_DIR}/{name}/{SESSION_JSON}"))
+        .collect();
+    let ours = |session: &&str| session.starts_with(&format!("{UPPER_DIR}/"));
+    if let Some(session) = in_use.filter(|session| !ours(session)) {
+        let parent = session.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let beside = names(&root.join(parent))?.into_iter();
+        files.extend(beside.map(|name| {
+            format!("{parent}/{name}")
+                .trim_start_matches('/')
+                .to_owned()
+        }));
+    }
+    Ok(files.iter().filter_map(|file| Spot::of(file)).collect())
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, String> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -84,7 +104,6 @@ fn list(dir: &Path) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = entries
         .flatten()
         .filter_map(|e| e.file_name().into_string().ok())
-        .filter(|name| name == CURRENT || name.starts_with(PUT_ASIDE))
         .collect();
     names.sort();
     // session-10 behind session-9.
@@ -93,18 +112,17 @@ fn list(dir: &Path) -> Result<Vec<String>, String> {
     Ok((0..=longest).flat_map(of).collect())
 }
 
-fn look(dir: &Path, name: String, in_use: &dyn Fn(&str) -> bool) -> Entry {
-    let at = dir.join(&name);
-    let bytes = std::fs::read(at.join(SESSION_JSON)).map_err(|e| e.to_string());
+fn look(root: &Path, spot: Spot, in_use: bool) -> Entry {
+    let bytes = std::fs::read(root.join(&spot.session)).map_err(|e| e.to_string());
     let session = bytes.and_then(|bytes| parse_session(&bytes).map_err(|e| e.to_string()));
-    let (size, size_is_whole) = size_of(at.join(UPPER));
+    let (size, size_is_whole) = size_of(root.join(&spot.upper));
     let trouble = session
         .as_ref()
         .err()
-        .map(|e| format!("{SESSION_JSON}: {e}"));
+        .map(|e| format!("{}: {e}", spot.session));
     Entry {
-        in_use: in_use(&name),
-        name,
+        in_use,
+        name: spot.base,
         size,
         size_is_whole,
         session: session.ok(),

@@ -5,10 +5,11 @@
 
 use super::machine::Machine;
 use super::watch::is_memory;
-use crate::layout::{LEFT_JSON, Left, LeftMount, RUN_DIR, Session, UPPER_DIR};
+use crate::layout::{LEFT_JSON, Left, LeftMount, RUN_DIR, Session};
 use crate::ondisk::session::parse_session;
 use crate::plan::fill::Room;
-use crate::units::{Bytes, ImageId, Moment};
+use crate::plan::spot::Spot;
+use crate::units::{Bytes, ImageId, Moment, shown};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -113,12 +114,12 @@ fn gather(machine: &Machine, left: Left) -> Status {
     });
     let changes = left.upper.as_ref().map(|upper| {
         let room = room(machine, upper).unwrap_or_default();
-        let directory = left.session.as_deref().and_then(|s| s.rsplit_once('/'));
+        let spot = left.session.as_deref().and_then(Spot::of);
         Changes {
             kept: !is_memory(upper) && left.session.is_some(),
             device: upper.device.clone(),
             fs: upper.fs.clone(),
-            directory: directory.map_or(String::new(), |(directory, _)| directory.to_owned()),
+            directory: spot.map_or(String::new(), |spot| spot.base),
             size: room.total,
             free: room.free,
             files: room.files,
@@ -144,7 +145,7 @@ fn gather(machine: &Machine, left: Left) -> Status {
 fn show(status: &Status) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
-        let _ = writeln!(text, "{key:<9} {value}");
+        let _ = writeln!(text, "{key:<9} {}", shown(&value));
     };
     if let Some(medium) = &status.medium {
         let label = medium.label.as_deref().unwrap_or("without a label");
@@ -212,17 +213,17 @@ pub fn describe(session: &Session, running: Option<&ImageId>) -> String {
     format!("made on {image} ({label}) {made}, used {used}, {open}")
 }
 
-/// The directory of the sessions; none when changes go to memory.
-pub fn sessions_dir(machine: &Machine, left: &Left) -> Option<PathBuf> {
+/// Where the file system of the saved changes is; none when changes go to memory.
+pub fn saved_root(machine: &Machine, left: &Left) -> Option<PathBuf> {
     let upper = left.upper.as_ref().filter(|u| !is_memory(u))?;
-    Some(place(machine, upper).join(UPPER_DIR))
+    Some(place(machine, upper))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::sessions::sessions;
     use super::*;
-    use crate::layout::{LEFT_SCHEMA, SESSION_SCHEMA};
+    use crate::layout::{LEFT_SCHEMA, SESSION_SCHEMA, UPPER_DIR};
     use crate::ondisk::session::session_bytes;
 
     fn session(label: &str, open: bool) -> Session {
@@ -251,7 +252,7 @@ mod tests {
             upper: Some(LeftMount {
                 device: device.into(),
                 number: "8:3".into(),
-                at: "/run/initramfs/overlay".into(),
+                at: "/run/initramfs/overlayfs".into(),
                 fs: "ext4".into(),
             }),
             session: kept.then(|| "liveroot/current/session.json".into()),
@@ -261,13 +262,13 @@ mod tests {
         let ours = machine.run.join(RUN_DIR);
         std::fs::create_dir_all(&ours).unwrap();
         std::fs::write(ours.join(LEFT_JSON), serde_json::to_vec(&left).unwrap()).unwrap();
-        let report = r#"{"schema":1,"medium":{"label":"LIVE","fs":"iso9660"}}"#;
+        let report = r#"{"schema":1,"medium":{"label":"LI\u001bVE","fs":"iso9660"}}"#;
         std::fs::write(ours.join("report.json"), report).unwrap();
         for (name, session) in [
             ("current", session("LIVE", true)),
-            ("session-1", session("OLD", false)),
+            ("session-1", session("\u{1b}cOLD", false)),
         ] {
-            let at = machine.overlay().join(UPPER_DIR).join(name);
+            let at = machine.saved().join(UPPER_DIR).join(name);
             std::fs::create_dir_all(at.join("upper/etc")).unwrap();
             std::fs::write(at.join("upper/etc/file"), vec![1; 9000]).unwrap();
             std::fs::write(at.join("session.json"), session_bytes(&session)).unwrap();
@@ -281,7 +282,7 @@ mod tests {
         let machine = machine(dir.path(), "/dev/sda3");
         let text = status(&machine, false).unwrap();
         for line in [
-            "medium    /dev/sda1 (LIVE), not there any more\n",
+            "medium    /dev/sda1 (LI?VE), not there any more\n",
             "image     07070707\n",
             "changes   are kept on /dev/sda3 (ext4), in liveroot/current\n",
             "session   made on this image (LIVE) 2026-11-24 10:57 UTC, ",
@@ -303,15 +304,16 @@ mod tests {
     fn sessions_are_listed_with_their_size() {
         let dir = tempfile::tempdir().unwrap();
         let machine = machine(dir.path(), "/dev/sda3");
-        std::fs::write(
-            machine.overlay().join("liveroot/session-1/session.json"),
-            "x",
-        )
-        .unwrap();
         let text = sessions(&machine, false).unwrap();
-        assert!(text.starts_with("* current "), "{text}");
         assert!(
-            text.contains("\n  session-1 ") && text.contains("session.json: "),
+            text.contains("(?cOLD)") && !text.contains('\u{1b}'),
+            "{text}"
+        );
+        std::fs::write(machine.saved().join("liveroot/session-1/session.json"), "x").unwrap();
+        let text = sessions(&machine, false).unwrap();
+        assert!(text.starts_with("* liveroot/current "), "{text}");
+        assert!(
+            text.contains("\n  liveroot/session-1 ") && text.contains("session.json: "),
             "{text}"
         );
         let json: serde_json::Value =
@@ -319,6 +321,25 @@ mod tests {
         assert_eq!(json["sessions"][0]["in_use"], true);
         assert!(json["sessions"][0]["size"].as_u64().unwrap() >= 9000);
         assert_eq!(json["sessions"][1]["session"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn dracuts_overlay_in_use_is_listed_with_those_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = machine(dir.path(), "/dev/sda3");
+        let file = machine.run.join(RUN_DIR).join(LEFT_JSON);
+        let mut left = read_left(&machine).unwrap();
+        left.session = Some("LiveOS/.liveroot-overlay-L-u.json".into());
+        std::fs::write(file, serde_json::to_vec(&left).unwrap()).unwrap();
+        let live = machine.saved().join("LiveOS");
+        std::fs::create_dir_all(live.join("overlay-L-u/etc")).unwrap();
+        let open = session_bytes(&session("L", true));
+        std::fs::write(live.join(".liveroot-overlay-L-u.json"), open).unwrap();
+        let text = sessions(&machine, false).unwrap();
+        assert!(text.contains("\n* LiveOS/overlay-L-u "), "{text}");
+        assert!(text.starts_with("  liveroot/current "), "{text}");
+        let text = status(&machine, false).unwrap();
+        assert!(text.contains("(ext4), in LiveOS/overlay-L-u\n"), "{text}");
     }
 
     #[test]

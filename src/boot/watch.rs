@@ -10,6 +10,7 @@ use crate::layout::{Left, LeftMount};
 use crate::plan::fill::{Step, Told, decide_next_look, warning};
 use crate::plan::process::{Terminal, terminal};
 use crate::sys::{console, kmsg, process};
+use crate::units::shown;
 use std::path::{Path, PathBuf};
 
 /// The face. `--once` is for tests.
@@ -36,7 +37,7 @@ pub fn look(machine: &Machine, left: &Left, told: &mut Told) -> Option<std::time
     let notice = machine.run.join("motd.d/liveroot-full");
     match told.step(room.fill().1) {
         Step::Warn => {
-            let text = warning(&room, &upper.device, is_memory(upper));
+            let text = shown(&warning(&room, &upper.device, is_memory(upper)));
             log::warn!("{text}");
             tell_terminals(machine, &text);
             // Without it the next login is told nothing; the log has it.
@@ -49,7 +50,7 @@ pub fn look(machine: &Machine, left: &Left, told: &mut Told) -> Option<std::time
         }
         Step::Nothing => {}
     }
-    Some(decide_next_look(&room))
+    Some(decide_next_look(&room, *told, is_memory(upper)))
 }
 
 /// Whether what is written is gone after the end.

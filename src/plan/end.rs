@@ -32,6 +32,31 @@ pub fn decide_verb(first_process: bool, words: &[String]) -> Result<Option<Verb>
     }
 }
 
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// We are process 1.
+    pub first: bool,
+    /// Its effective user is root.
+    pub root: bool,
+    /// Process 1 started us.
+    pub by_init: bool,
+    /// Process 1 is systemd.
+    pub systemd: bool,
+}
+
+/// Why nothing may be done. Without a verb the caller must end the machine; beside systemd
+/// that can only be process 1 itself.
+pub fn decide_refusal(caller: Caller, verb: Option<Verb>) -> Option<&'static str> {
+    if !caller.root {
+        Some("only root may end the system (Operation not permitted); nothing done")
+    } else if verb.is_none() && !caller.first && caller.systemd && !caller.by_init {
+        Some("systemd calls this at the end: say systemctl poweroff or reboot; nothing done")
+    } else {
+        None
+    }
+}
+
 /// What stays mounted.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept<'a> {
@@ -103,7 +128,7 @@ pub fn decide_read_only<'a>(mounts: &'a [Mount], kept: &Kept<'_>) -> Vec<&'a Mou
 }
 
 /// Its type in the mount table.
-const OVERLAY: &str = "overlay";
+pub const OVERLAY: &str = "overlay";
 
 /// Whether an overlay is left that can write to the file system below it. Then a session is
 /// still in use, whatever else was done.
@@ -173,6 +198,12 @@ pub fn unwritten(meminfo: &str) -> u64 {
         .filter(|l| l.starts_with("Dirty:") || l.starts_with("Writeback:"))
         .filter_map(value)
         .fold(0, u64::saturating_add)
+}
+
+/// What /proc/swaps says is in use, KiB.
+pub fn swapped(table: &str) -> u64 {
+    let used = |line: &str| line.split_whitespace().nth(3)?.parse().ok();
+    table.lines().filter_map(used).fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -319,6 +350,34 @@ mod tests {
         let table = "Filename Type Size Used Priority\n/swap file 1 0 -2\n\
             /dev/sda2 partition 1 0 -3\n/dev/dm-0 partition 1 0 -4\n/dev/zram0 partition 1 0 5\n";
         assert_eq!(decide_swaps(table), ["/swap", "/dev/dm-0"]);
+    }
+
+    #[test]
+    fn nobody_but_root_ends_the_machine_and_beside_systemd_only_with_a_verb() {
+        let shell = Caller {
+            first: false,
+            root: true,
+            by_init: false,
+            systemd: true,
+        };
+        let refused = |caller, verb| decide_refusal(caller, verb).is_some();
+        assert!(refused(shell, None));
+        assert!(!refused(shell, Some(Verb::Poweroff)));
+        let by_init = Caller {
+            by_init: true,
+            ..shell
+        };
+        assert!(!refused(by_init, None));
+        let script = Caller {
+            systemd: false,
+            ..shell
+        };
+        assert!(!refused(script, None));
+        let user = Caller {
+            root: false,
+            ..script
+        };
+        assert!(refused(user, None) && refused(user, Some(Verb::Halt)));
     }
 
     #[test]

@@ -85,17 +85,29 @@ impl Told {
 }
 
 /// No event of the kernel's tells that a file system fills, so it is looked at again no
-/// later than a fast writer needs for the rest.
-pub fn decide_next_look(room: &Room) -> Duration {
-    /// Bytes a second of a fast stick or disk.
-    const BYTES: u64 = 200_000_000;
+/// later than a fast writer needs to the next level that was not told.
+pub fn decide_next_look(room: &Room, told: Told, in_memory: bool) -> Duration {
+    /// Bytes a second: of a fast stick or disk, and of memory that is written anew.
+    const DISK: u64 = 200_000_000;
+    const MEMORY: u64 = 2_000_000_000;
     /// Files that one program makes in a second.
     const FILES: u64 = 20_000;
-    let files = match room.files {
-        0 => u64::MAX,
-        _ => room.files_free / FILES,
-    };
-    Duration::from_secs((room.free / BYTES).min(files).clamp(2, 60))
+    const LONGEST: u64 = 60;
+    let level = LEVELS.into_iter().find(|level| told.0 < Some(*level));
+    let seconds = level.map_or(LONGEST, |level| {
+        let bytes = distance(room.total, room.free, level) / if in_memory { MEMORY } else { DISK };
+        match room.files {
+            0 => bytes,
+            files => bytes.min(distance(files, room.files_free, level) / FILES),
+        }
+    });
+    Duration::from_secs(seconds.clamp(1, LONGEST))
+}
+
+/// How much can be added before so many per cent are in use.
+fn distance(total: u64, free: u64, level: u8) -> u64 {
+    let left = u128::from(total) * u128::from(100 - level) / 100;
+    free.saturating_sub(u64::try_from(left).unwrap_or(u64::MAX))
 }
 
 /// What users are told.
@@ -173,26 +185,32 @@ mod tests {
     }
 
     #[test]
-    fn the_less_is_left_the_sooner_it_looks_again() {
-        let seconds = |free: u64, files_free: u64| {
+    fn it_looks_again_before_a_fast_writer_reaches_the_next_level() {
+        const GB: u64 = 1_000_000_000;
+        let at = |free: u64, files_free: u64, told: Option<u8>, in_memory| {
             let room = Room {
-                total: 1 << 40,
+                total: 100 * GB,
                 free,
-                files: 1 << 20,
+                files: 1_000_000,
                 files_free,
             };
-            decide_next_look(&room).as_secs()
+            decide_next_look(&room, Told(told), in_memory).as_secs()
         };
-        assert_eq!(seconds(1 << 40, 1 << 20), 52);
-        assert_eq!(seconds(1 << 40, 200_000), 10);
-        assert_eq!(seconds(2_000_000_000, 1 << 20), 10);
-        assert_eq!(seconds(0, 1 << 20), 2);
+        let disk = |free, files_free, told| at(free, files_free, told, false);
+        assert_eq!(disk(100 * GB, 1_000_000, None), 40, "800,000 files");
+        assert_eq!(disk(22 * GB, 1_000_000, None), 10, "2 GB to 80 %");
+        assert_eq!(disk(20 * GB, 1_000_000, None), 1);
+        assert_eq!(disk(18 * GB, 1_000_000, Some(80)), 40, "8 GB to 90 %");
+        assert_eq!(disk(0, 1_000_000, Some(95)), 60, "all is told");
+        assert_eq!(at(22 * GB, 1_000_000, None, true), 1, "memory fills sooner");
+        assert_eq!(at(60 * GB, 1_000_000, None, true), 20);
         let unlimited = Room {
-            total: 1 << 40,
-            free: 1 << 40,
+            total: 1 << 60,
+            free: 1 << 60,
             ..Room::default()
         };
-        assert_eq!(decide_next_look(&unlimited).as_secs(), 60);
+        let next = decide_next_look(&unlimited, Told::default(), false);
+        assert_eq!(next.as_secs(), 60);
     }
 
     #[test]

@@ -51,6 +51,23 @@ impl Spot {
         Spot::beside(format!("{live_dir}/{name}").trim_start_matches('/'))
     }
 
+    /// The one whose session's file this is; none when it has no such name.
+    pub fn of(session: &str) -> Option<Self> {
+        let (parent, name) = split(session);
+        if name == SESSION_JSON {
+            let base = parent.trim_end_matches('/');
+            return Some(Spot {
+                base: base.to_owned(),
+                upper: format!("{parent}{UPPER}"),
+                work: format!("{parent}{WORK}"),
+                session: session.to_owned(),
+                reserve: format!("{}.reserve", split(base).0),
+            });
+        }
+        let name = name.strip_prefix(".liveroot-")?.strip_suffix(".json")?;
+        Some(Spot::beside(&format!("{parent}{name}")))
+    }
+
     /// Where the changes go that are put aside with number `n`; their session's file too, if
     /// it does not go with them.
     pub fn aside(&self, n: u32) -> (String, Option<String>) {
@@ -112,5 +129,20 @@ mod tests {
             )
         );
         assert_eq!(given.discarded(), ".keep.reset");
+    }
+
+    #[test]
+    fn a_sessions_file_tells_its_spot() {
+        for spot in [
+            Spot::ours(),
+            Spot::dracut("LiveOS", "L", "u"),
+            Spot::beside("keep"),
+        ] {
+            assert_eq!(Spot::of(&spot.session), Some(spot));
+        }
+        let (aside, _) = Spot::ours().aside(3);
+        let upper = Spot::of(&format!("{aside}/session.json")).map(|s| s.upper);
+        assert_eq!(upper, Some("liveroot/session-3/upper".into()));
+        assert_eq!(Spot::of("LiveOS/liveroot.json"), None);
     }
 }

@@ -165,6 +165,16 @@ fn set_read_only(device: &File, read_only: bool) -> Result<(), i32> {
     }
 }
 
+/// Whether a file system, device-mapper or RAID uses the device, be it without a place in the
+/// tree: O_EXCL on a block device asks just that, open(2).
+pub fn is_claimed(node: &Path) -> bool {
+    let open = File::options()
+        .read(true)
+        .custom_flags(libc::O_EXCL)
+        .open(node);
+    open.is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY))
+}
+
 /// Whether a disc lies in an optical drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disc {
