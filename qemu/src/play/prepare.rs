@@ -46,8 +46,8 @@ fn live(world: &World, scenario: &Scenario, content: &Content) -> Result<Medium>
 
 fn tree(world: &World, scenario: &Scenario, content: &Content) -> Result<(Tree, String)> {
     if content.tree == TreeKind::Debian {
-        let tree = trees::debian_with_marker(&world.cache)?;
-        return Ok((tree, "debian-marker".into()));
+        let tree = trees::debian_for_boots(&world.cache)?;
+        return Ok((tree, "debian-boots".into()));
     }
     let kernel = content.kernel.as_ref().unwrap_or(&scenario.kernel);
     let tree = trees::marker(&world.cache, &kernels::kernel(&world.cache, kernel)?)?;
