@@ -261,9 +261,13 @@ fn users_are_warned_once_a_level_and_the_notice_goes_when_there_is_room() {
     let size = [MountOption::value("size", "10m")];
     let tmpfs = Detached::mount("tmpfs", "liveroot", Access::ReadWrite, &size).unwrap();
     tmpfs.attach(&memory).unwrap();
+    let line = mount_line(&memory).unwrap();
+    fs::create_dir_all(machine.proc.join("self")).unwrap();
+    fs::write(machine.proc.join("self/mountinfo"), &line).unwrap();
     let left = Left {
         upper: Some(LeftMount {
             device: "tmpfs".into(),
+            number: line.split(' ').nth(2).unwrap().into(),
             at: "/run/initramfs/memory".into(),
             ..LeftMount::default()
         }),
