@@ -135,6 +135,11 @@ pub struct Left {
     pub medium: Option<LeftMount>,
     /// The file system that takes the writes: a tmpfs or a partition.
     pub upper: Option<LeftMount>,
+    /// The partition with saved changes; the same as [`Left::upper`] unless they are only
+    /// read.
+    pub saved: Option<LeftMount>,
+    /// Below the root of [`Left::saved`]: the upper directory, no slash before it.
+    pub directory: Option<String>,
     /// Below the root of [`Left::upper`]: the session's file; none in memory, and none when
     /// saved changes are only read.
     pub session: Option<String>,

@@ -43,6 +43,17 @@ fn the_stack_is_taken_apart_and_the_session_is_closed() {
 }
 
 #[test]
+fn the_session_of_another_image_is_not_ours_to_close() {
+    let Some(mut stack) = Stack::new() else {
+        return;
+    };
+    stack.left.image = Some(liveroot::units::ImageId::from_digest(&[8; 32]));
+    let ended = stack.end();
+    assert!(!ended.closed && !ended.troubles.is_empty());
+    assert_eq!(stack.session(), open_session());
+}
+
+#[test]
 fn what_is_mounted_twice_in_deep_places_or_from_a_file_of_the_live_system_goes_too() {
     let Some(stack) = Stack::new() else { return };
     let bind = |from: &Path, to: &Path| {
@@ -261,9 +272,13 @@ fn users_are_warned_once_a_level_and_the_notice_goes_when_there_is_room() {
     let size = [MountOption::value("size", "10m")];
     let tmpfs = Detached::mount("tmpfs", "liveroot", Access::ReadWrite, &size).unwrap();
     tmpfs.attach(&memory).unwrap();
+    let line = mount_line(&memory).unwrap();
+    fs::create_dir_all(machine.proc.join("self")).unwrap();
+    fs::write(machine.proc.join("self/mountinfo"), &line).unwrap();
     let left = Left {
         upper: Some(LeftMount {
             device: "tmpfs".into(),
+            number: line.split(' ').nth(2).unwrap().into(),
             at: "/run/initramfs/memory".into(),
             ..LeftMount::default()
         }),

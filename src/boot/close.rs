@@ -131,13 +131,14 @@ fn mark(
         .map_err(errno)
 }
 
-/// The session's file, if it is of this image: another one's is not ours to close.
+/// The session's file, if it is of this image: another one's is not ours to close. An image
+/// without an id leaves the id that the session had.
 fn read(root: BorrowedFd<'_>, session: &str, image: Option<&ImageId>) -> Result<Session, i32> {
     let file = open_file(root, session, OFlags::RDONLY)?;
     let mut bytes = [0; SESSION_LENGTH];
     file.read_exact_at(&mut bytes, 0).map_err(errno)?;
     let content = parse_session(&bytes).map_err(|_| libc::EBADMSG)?;
-    match content.image.as_ref() == image {
+    match image.is_none() || content.image.as_ref() == image {
         true => Ok(content),
         false => Err(libc::EMEDIUMTYPE),
     }

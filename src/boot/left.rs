@@ -32,12 +32,19 @@ pub fn gather(
                 (Some(device), Some(fs), true) => mounted(device, fs, &machine.saved()),
                 _ => mounted("tmpfs", "tmpfs", &machine.overlay()),
             });
+    let saved = report.upper.as_ref().and_then(|upper| {
+        let (device, fs) = (upper.device.as_ref()?, upper.fs?);
+        Some(mounted(device, fs, &machine.saved()))
+    });
+    let directory = report.upper.as_ref().and_then(|u| u.directory.as_deref());
     let home = report.home.as_ref();
     Left {
         schema: LEFT_SCHEMA,
         image,
         medium: medium.map(|m| mounted(&m.device, &m.fs, &machine.live())),
         upper,
+        saved,
+        directory: directory.map(|path| path.trim_start_matches('/').to_owned()),
         session,
         home: home.map(|h| LeftMount {
             at: "/home".to_owned(),

@@ -2,7 +2,7 @@
 //! and those that were put aside; and the words of the agent's own `liveroot`.
 
 use super::machine::Machine;
-use super::status::{NOT_OURS, describe, read_left, saved_root, status};
+use super::status::{NOT_OURS, describe, is_there, place, read_left, status};
 use crate::layout::{CURRENT, PUT_ASIDE, SESSION_JSON, Session, UPPER_DIR, VERSION};
 use crate::ondisk::session::parse_session;
 use crate::plan::spot::Spot;
@@ -44,9 +44,17 @@ const COUNTED: u32 = 100_000;
 pub fn sessions(machine: &Machine, json: bool) -> Result<String, String> {
     let left = read_left(machine).ok_or(NOT_OURS)?;
     let mut found = Vec::new();
-    if let Some(root) = saved_root(machine, &left) {
-        for spot in list(&root, left.session.as_deref())? {
-            let in_use = left.session.as_ref() == Some(&spot.session);
+    let current = left.directory.as_deref().map(Spot::of_upper);
+    if let Some(saved) = &left.saved {
+        if !is_there(machine, saved) {
+            let (device, at) = (&saved.device, &saved.at);
+            return Err(format!(
+                "{device} with the saved changes is not mounted at {at} any more: mount it there"
+            ));
+        }
+        let root = place(machine, saved);
+        for spot in list(&root, current.as_ref())? {
+            let in_use = current.as_ref() == Some(&spot);
             found.push(look(&root, spot, in_use));
         }
     }
@@ -64,7 +72,14 @@ pub fn sessions(machine: &Machine, json: bool) -> Result<String, String> {
         let Entry { name, session, .. } = entry;
         let least = if entry.size_is_whole { "" } else { "at least " };
         let what = match (session, &entry.trouble) {
-            (Some(session), _) => describe(session, left.image.as_ref()),
+            (Some(session), _) => {
+                let state = match (entry.in_use, session.open) {
+                    (true, _) => "in use",
+                    (false, true) => "not closed",
+                    (false, false) => "closed",
+                };
+                format!("{}, {state}", describe(session, left.image.as_ref()))
+            }
             (None, trouble) => trouble.clone().unwrap_or_default(),
         };
         let used = if entry.in_use { "*" } else { " " };
@@ -75,15 +90,15 @@ pub fn sessions(machine: &Machine, json: bool) -> Result<String, String> {
 }
 
 /// Ours, and those beside the one in use where that is kept under another name.
-fn list(root: &Path, in_use: Option<&str>) -> Result<Vec<Spot>, String> {
+fn list(root: &Path, in_use: Option<&Spot>) -> Result<Vec<Spot>, String> {
     let ours = |name: &str| name == CURRENT || name.starts_with(PUT_ASIDE);
     let mut files: Vec<String> = names(&root.join(UPPER_DIR))?
         .into_iter()
         .filter(|name| ours(name))
         .map(|name| format!("{UPPER_DIR}/{name}/{SESSION_JSON}"))
         .collect();
-    let ours = |session: &&str| session.starts_with(&format!("{UPPER_DIR}/"));
-    if let Some(session) = in_use.filter(|session| !ours(session)) {
+    let other = in_use.filter(|spot| **spot != Spot::ours());
+    if let Some(Spot { session, .. }) = other {
         let parent = session.rsplit_once('/').map_or("", |(parent, _)| parent);
         let beside = names(&root.join(parent))?.into_iter();
         files.extend(beside.map(|name| {
@@ -92,7 +107,10 @@ fn list(root: &Path, in_use: Option<&str>) -> Result<Vec<Spot>, String> {
                 .to_owned()
         }));
     }
-    Ok(files.iter().filter_map(|file| Spot::of(file)).collect())
+    let mut spots: Vec<Spot> = files.iter().filter_map(|file| Spot::of(file)).collect();
+    // dracut writes no session's file.
+    spots.extend(other.filter(|spot| !spots.contains(spot)).cloned());
+    Ok(spots)
 }
 
 fn names(dir: &Path) -> Result<Vec<String>, String> {

@@ -9,6 +9,7 @@ use crate::layout::{LEFT_JSON, Left, LeftMount, RUN_DIR, Session};
 use crate::ondisk::session::parse_session;
 use crate::plan::fill::Room;
 use crate::plan::spot::Spot;
+use crate::sys::mount::shown_number;
 use crate::units::{Bytes, ImageId, Moment, shown};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -25,6 +26,12 @@ struct Status {
     medium: Option<Medium>,
     changes: Option<Changes>,
     session: Option<Session>,
+    /// How the session before this one ended: `new`, `closed`, `not-closed`, `unknown`.
+    last: Option<String>,
+    /// What came of the file system's check.
+    check: Option<String>,
+    /// Saved changes that are seen and not written to.
+    seen: Option<Seen>,
     home: Option<String>,
     notices: Vec<String>,
 }
@@ -37,9 +44,19 @@ struct Medium {
 }
 
 #[derive(Debug, Serialize)]
+struct Seen {
+    device: String,
+    fs: String,
+    directory: String,
+}
+
+#[derive(Debug, Serialize)]
 struct Changes {
     /// Whether they survive the end.
     kept: bool,
+    /// Whether the file system is where boot mounted it; else the numbers are 0.
+    mounted: bool,
+    at: String,
     device: String,
     fs: String,
     directory: String,
@@ -54,6 +71,13 @@ struct Changes {
 #[derive(Default, Deserialize)]
 struct Report {
     medium: Option<ReportMedium>,
+    upper: Option<ReportUpper>,
+}
+
+#[derive(Deserialize)]
+struct ReportUpper {
+    last: Option<String>,
+    check: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -75,8 +99,18 @@ pub fn place(machine: &Machine, mount: &LeftMount) -> PathBuf {
     machine.root.join(mount.at.trim_start_matches('/'))
 }
 
+/// Whether that file system is still there: it may have been unmounted (by a click on a
+/// desktop), and the place is then a directory of /run.
+pub fn is_there(machine: &Machine, mount: &LeftMount) -> bool {
+    let number = shown_number(&machine.proc, &place(machine, mount));
+    !number.is_empty() && number == mount.number
+}
+
 /// What is free where it is mounted; none when it has gone.
 pub fn room(machine: &Machine, mount: &LeftMount) -> Option<Room> {
+    if !is_there(machine, mount) {
+        return None;
+    }
     let stat = rustix::fs::statvfs(place(machine, mount)).ok()?;
     // As df(1) counts: what is kept for root is neither used nor free.
     let used = stat.f_blocks.saturating_sub(stat.f_bfree);
@@ -106,20 +140,32 @@ pub fn status(machine: &Machine, json: bool) -> Result<String, String> {
 fn gather(machine: &Machine, left: Left) -> Status {
     let report = std::fs::read(machine.run.join(RUN_DIR).join("report.json")).ok();
     let report: Option<Report> = report.and_then(|text| serde_json::from_slice(&text).ok());
-    let label = report.and_then(|r| r.medium).and_then(|m| m.label);
+    let Report { medium, upper } = report.unwrap_or_default();
+    let label = medium.and_then(|m| m.label);
+    let (last, check) = upper.map_or((None, None), |u| (u.last, u.check));
     let session = left.upper.as_ref().zip(left.session.as_ref());
     let session = session.and_then(|(upper, session)| {
         let bytes = std::fs::read(place(machine, upper).join(session.trim_start_matches('/')));
         parse_session(&bytes.ok()?).ok()
     });
+    let base = left.directory.as_deref().map(|d| Spot::of_upper(d).base);
+    let seen = left.saved.as_ref().filter(|_| left.session.is_none());
+    let seen = seen.map(|saved| Seen {
+        device: saved.device.clone(),
+        fs: saved.fs.clone(),
+        directory: base.clone().unwrap_or_default(),
+    });
     let changes = left.upper.as_ref().map(|upper| {
-        let room = room(machine, upper).unwrap_or_default();
-        let spot = left.session.as_deref().and_then(Spot::of);
+        let found = room(machine, upper);
+        let room = found.unwrap_or_default();
+        let kept = !is_memory(upper) && left.session.is_some();
         Changes {
-            kept: !is_memory(upper) && left.session.is_some(),
+            kept,
+            mounted: found.is_some(),
+            at: upper.at.clone(),
             device: upper.device.clone(),
             fs: upper.fs.clone(),
-            directory: spot.map_or(String::new(), |spot| spot.base),
+            directory: base.clone().filter(|_| kept).unwrap_or_default(),
             size: room.total,
             free: room.free,
             files: room.files,
@@ -137,6 +183,9 @@ fn gather(machine: &Machine, left: Left) -> Status {
         }),
         changes,
         session,
+        last,
+        check,
+        seen,
         home: left.home.map(|home| home.device),
         notices: left.notices,
     }
@@ -165,16 +214,31 @@ fn show(status: &Status) -> String {
         None => line("changes", "not known".to_owned()),
         Some(c) => {
             line("changes", where_to(c));
+            let (device, at) = (&c.device, &c.at);
             let files = match c.files {
                 0 => String::new(),
                 _ => format!(", {} more files", c.files_free),
             };
             let (free, size) = (Bytes(c.free), Bytes(c.size));
-            line(
-                "room",
-                format!("{free} of {size} free{files} ({} % used)", c.used_percent),
-            );
+            let room = match c.mounted {
+                true => format!("{free} of {size} free{files} ({} % used)", c.used_percent),
+                false => format!("not known: {device} is not mounted at {at} any more"),
+            };
+            line("room", room);
         }
+    }
+    if let Some(Seen {
+        device,
+        fs,
+        directory,
+    }) = &status.seen
+    {
+        let seen = format!("changes on {device} ({fs}), in {directory}, are only read");
+        line("saved", seen);
+    }
+    if let Some(last) = &status.last {
+        let check = status.check.as_ref().map(|c| format!("; check: {c}"));
+        line("last", ended(last).to_owned() + &check.unwrap_or_default());
     }
     if let Some(session) = &status.session {
         line("session", describe(session, status.image.as_ref()));
@@ -186,6 +250,16 @@ fn show(status: &Status) -> String {
         line("notice", notice.clone());
     }
     text
+}
+
+/// From the report's `last`.
+fn ended(last: &str) -> &'static str {
+    match last {
+        "new" => "this is the first session",
+        "closed" => "the session before ended cleanly",
+        "not-closed" => "the session before did not end cleanly",
+        _ => "how the session before ended is not known",
+    }
 }
 
 fn where_to(changes: &Changes) -> String {
@@ -209,160 +283,9 @@ pub fn describe(session: &Session, running: Option<&ImageId>) -> String {
         None => "an image without an id".to_owned(),
     };
     let (label, made, used) = (&session.label, Moment(session.made), Moment(session.used));
-    let open = if session.open { "open" } else { "closed" };
-    format!("made on {image} ({label}) {made}, used {used}, {open}")
-}
-
-/// Where the file system of the saved changes is; none when changes go to memory.
-pub fn saved_root(machine: &Machine, left: &Left) -> Option<PathBuf> {
-    let upper = left.upper.as_ref().filter(|u| !is_memory(u))?;
-    Some(place(machine, upper))
+    format!("made on {image} ({label}) {made}, used {used}")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::sessions::sessions;
-    use super::*;
-    use crate::layout::{LEFT_SCHEMA, SESSION_SCHEMA, UPPER_DIR};
-    use crate::ondisk::session::session_bytes;
-
-    fn session(label: &str, open: bool) -> Session {
-        Session {
-            schema: SESSION_SCHEMA,
-            image: Some(ImageId::from_digest(&[7; 32])),
-            label: label.into(),
-            made: 1_795_517_865,
-            used: 1_795_517_865,
-            open,
-        }
-    }
-
-    /// A live system whose changes go to a "disk" that is a directory.
-    fn machine(dir: &std::path::Path, device: &str) -> Machine {
-        let machine = Machine::below(dir.into());
-        let kept = device.starts_with('/');
-        let left = Left {
-            schema: LEFT_SCHEMA,
-            image: Some(ImageId::from_digest(&[7; 32])),
-            medium: Some(LeftMount {
-                device: "/dev/sda1".into(),
-                number: "8:1".into(),
-                ..LeftMount::default()
-            }),
-            upper: Some(LeftMount {
-                device: device.into(),
-                number: "8:3".into(),
-                at: "/run/initramfs/overlayfs".into(),
-                fs: "ext4".into(),
-            }),
-            session: kept.then(|| "liveroot/current/session.json".into()),
-            notices: vec!["The last session did not end cleanly.".into()],
-            ..Left::default()
-        };
-        let ours = machine.run.join(RUN_DIR);
-        std::fs::create_dir_all(&ours).unwrap();
-        std::fs::write(ours.join(LEFT_JSON), serde_json::to_vec(&left).unwrap()).unwrap();
-        let report = r#"{"schema":1,"medium":{"label":"LI\u001bVE","fs":"iso9660"}}"#;
-        std::fs::write(ours.join("report.json"), report).unwrap();
-        for (name, session) in [
-            ("current", session("LIVE", true)),
-            ("session-1", session("\u{1b}cOLD", false)),
-        ] {
-            let at = machine.saved().join(UPPER_DIR).join(name);
-            std::fs::create_dir_all(at.join("upper/etc")).unwrap();
-            std::fs::write(at.join("upper/etc/file"), vec![1; 9000]).unwrap();
-            std::fs::write(at.join("session.json"), session_bytes(&session)).unwrap();
-        }
-        machine
-    }
-
-    #[test]
-    fn status_tells_medium_image_changes_session_and_notices() {
-        let dir = tempfile::tempdir().unwrap();
-        let machine = machine(dir.path(), "/dev/sda3");
-        let text = status(&machine, false).unwrap();
-        for line in [
-            "medium    /dev/sda1 (LI?VE), not there any more\n",
-            "image     07070707\n",
-            "changes   are kept on /dev/sda3 (ext4), in liveroot/current\n",
-            "session   made on this image (LIVE) 2026-11-24 10:57 UTC, ",
-            "notice    The last session did not end cleanly.\n",
-            " % used)\n",
-        ] {
-            assert!(text.contains(line), "{line:?} in\n{text}");
-        }
-        std::fs::create_dir_all(machine.sys.join("dev/block/8:1")).unwrap();
-        let json: serde_json::Value =
-            serde_json::from_str(&status(&machine, true).unwrap()).unwrap();
-        assert_eq!(json["medium"]["present"], true);
-        assert_eq!(json["changes"]["kept"], true);
-        assert!(json["changes"]["size"].as_u64().unwrap() > 0);
-        assert_eq!(json["session"]["open"], true);
-    }
-
-    #[test]
-    fn sessions_are_listed_with_their_size() {
-        let dir = tempfile::tempdir().unwrap();
-        let machine = machine(dir.path(), "/dev/sda3");
-        let text = sessions(&machine, false).unwrap();
-        assert!(
-            text.contains("(?cOLD)") && !text.contains('\u{1b}'),
-            "{text}"
-        );
-        std::fs::write(machine.saved().join("liveroot/session-1/session.json"), "x").unwrap();
-        let text = sessions(&machine, false).unwrap();
-        assert!(text.starts_with("* liveroot/current "), "{text}");
-        assert!(
-            text.contains("\n  liveroot/session-1 ") && text.contains("session.json: "),
-            "{text}"
-        );
-        let json: serde_json::Value =
-            serde_json::from_str(&sessions(&machine, true).unwrap()).unwrap();
-        assert_eq!(json["sessions"][0]["in_use"], true);
-        assert!(json["sessions"][0]["size"].as_u64().unwrap() >= 9000);
-        assert_eq!(json["sessions"][1]["session"], serde_json::Value::Null);
-    }
-
-    #[test]
-    fn dracuts_overlay_in_use_is_listed_with_those_beside_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let machine = machine(dir.path(), "/dev/sda3");
-        let file = machine.run.join(RUN_DIR).join(LEFT_JSON);
-        let mut left = read_left(&machine).unwrap();
-        left.session = Some("LiveOS/.liveroot-overlay-L-u.json".into());
-        std::fs::write(file, serde_json::to_vec(&left).unwrap()).unwrap();
-        let live = machine.saved().join("LiveOS");
-        std::fs::create_dir_all(live.join("overlay-L-u/etc")).unwrap();
-        let open = session_bytes(&session("L", true));
-        std::fs::write(live.join(".liveroot-overlay-L-u.json"), open).unwrap();
-        let text = sessions(&machine, false).unwrap();
-        assert!(text.contains("\n* LiveOS/overlay-L-u "), "{text}");
-        assert!(text.starts_with("  liveroot/current "), "{text}");
-        let text = status(&machine, false).unwrap();
-        assert!(text.contains("(ext4), in LiveOS/overlay-L-u\n"), "{text}");
-    }
-
-    #[test]
-    fn changes_in_memory_are_said_to_be_lost() {
-        let dir = tempfile::tempdir().unwrap();
-        let machine = machine(dir.path(), "tmpfs");
-        let text = status(&machine, false).unwrap();
-        assert!(
-            text.contains("changes   are kept in memory and gone at the end\n"),
-            "{text}"
-        );
-        assert!(
-            sessions(&machine, false)
-                .unwrap()
-                .starts_with("no saved changes")
-        );
-    }
-
-    #[test]
-    fn elsewhere_it_says_so() {
-        let dir = tempfile::tempdir().unwrap();
-        let machine = Machine::below(dir.path().into());
-        assert_eq!(status(&machine, false), Err(NOT_OURS.to_owned()));
-        assert_eq!(sessions(&machine, true), Err(NOT_OURS.to_owned()));
-    }
-}
+#[path = "status_tests.rs"]
+mod tests;

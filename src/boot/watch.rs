@@ -33,7 +33,11 @@ pub fn run(words: &[String]) -> i32 {
 /// One look; how long until the next one, none when there is nothing to be watched.
 pub fn look(machine: &Machine, left: &Left, told: &mut Told) -> Option<std::time::Duration> {
     let upper = left.upper.as_ref()?;
-    let room = room(machine, upper)?;
+    let Some(room) = room(machine, upper) else {
+        let LeftMount { device, at, .. } = upper;
+        log::warn!("{device} is not mounted at {at} any more: its fill is not watched");
+        return None;
+    };
     let notice = machine.run.join("motd.d/liveroot-full");
     match told.step(room.fill().1) {
         Step::Warn => {

@@ -51,6 +51,15 @@ impl Spot {
         Spot::beside(format!("{live_dir}/{name}").trim_start_matches('/'))
     }
 
+    /// The one with this upper directory.
+    pub fn of_upper(upper: &str) -> Self {
+        let ours = Spot::ours();
+        if upper == ours.upper {
+            return ours;
+        }
+        Spot::beside(upper)
+    }
+
     /// The one whose session's file this is; none when it has no such name.
     pub fn of(session: &str) -> Option<Self> {
         let (parent, name) = split(session);
@@ -138,6 +147,7 @@ mod tests {
             Spot::dracut("LiveOS", "L", "u"),
             Spot::beside("keep"),
         ] {
+            assert_eq!(Spot::of_upper(&spot.upper), spot);
             assert_eq!(Spot::of(&spot.session), Some(spot));
         }
         let (aside, _) = Spot::ours().aside(3);

@@ -9,6 +9,7 @@ use liveroot::layout::{LEFT_SCHEMA, Left, LeftMount, SESSION_SCHEMA, Session};
 use liveroot::ondisk::session::{parse_session, session_bytes};
 use liveroot::sys::loopdev;
 use liveroot::sys::mount::{Access, Detached, MountOption};
+use liveroot::units::ImageId;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -203,7 +204,7 @@ const SIZE: u64 = 320 << 20;
 pub fn open_session() -> Session {
     Session {
         schema: SESSION_SCHEMA,
-        image: None,
+        image: Some(ImageId::from_digest(&[7; 32])),
         label: "LIVE".into(),
         made: 1,
         used: 2,
