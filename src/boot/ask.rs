@@ -48,12 +48,13 @@ pub fn question(
 }
 
 fn ask(machine: &Machine, text: &str, keys: &[u8], otherwise: (u8, &str), limit: Duration) -> u8 {
-    page::show(machine, text);
     let (sender, receiver) = channel();
+    // Before the text: whoever is quick is heard too.
     let _listener = listen(machine, move |key| {
         // Nobody asks any more.
         let _ = sender.send(key.to_ascii_lowercase());
     });
+    page::show(machine, text);
     let end = clock::since_boot() + limit;
     loop {
         let left = end.saturating_sub(clock::since_boot());

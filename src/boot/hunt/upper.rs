@@ -213,15 +213,16 @@ impl Hunt<'_> {
              Plug it in now, or press Enter to start without saved changes.\n",
             describe_lack(place)
         );
-        page::show(self.machine, &text);
         let sender = self.sender.clone();
+        let listener = ask::listen(self.machine, move |key| {
+            // The hunt may be over.
+            let _ = sender.send(Message::Key(key));
+        });
+        page::show(self.machine, &text);
         Question {
             since: now,
             shown: 0,
-            _listener: ask::listen(self.machine, move |key| {
-                // The hunt may be over.
-                let _ = sender.send(Message::Key(key));
-            }),
+            _listener: listener,
         }
     }
 
