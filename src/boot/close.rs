@@ -5,7 +5,8 @@ use super::apart::Ended;
 use super::examine::{no_replay, raise_barrier};
 use super::limits::{once, once_with};
 use super::machine::Machine;
-use crate::layout::{Left, LeftMount, RUN_DIR, SESSION_LENGTH, Session};
+use super::status::place;
+use crate::layout::{Left, LeftMount, SESSION_LENGTH, Session};
 use crate::ondisk::FsKind;
 use crate::ondisk::session::{parse_session, session_bytes};
 use crate::plan::end::find_left;
@@ -29,11 +30,8 @@ pub struct Upper<'a> {
     image: Option<&'a ImageId>,
 }
 
-/// Below [`RUN_DIR`]: where it is mounted again.
-const AGAIN: &str = "upper";
-
 /// Holds it, unless it lies in memory. Where its place is gone (`umount -a` can unmount it,
-/// for an overlay has a mount of its own) it gets another one.
+/// for an overlay has a mount of its own) it is mounted there again.
 pub fn hold<'a>(
     machine: &Machine,
     gather: &dyn Fn() -> Vec<Mount>,
@@ -78,8 +76,8 @@ fn mount_again(machine: &Machine, left: &Left, upper: &LeftMount) -> Result<(), 
         other => other,
     };
     let mount = mount.map_err(|e| e.errno)?;
-    let place = machine.run.join(RUN_DIR).join(AGAIN);
-    std::fs::create_dir_all(&place).map_err(errno)?;
+    // A new directory could not be made: umount -r makes /run read-only, for it is busy.
+    let place = place(machine, upper);
     mount.attach(&place).map_err(|e| e.errno)
 }
 

@@ -13,10 +13,11 @@ use crate::layout::{EJECT, LEFT_JSON, Left, RUN_DIR};
 use crate::plan::end::{Caller, Verb, decide_refusal, decide_verb};
 use crate::plan::process::Round;
 use crate::sys::bounded::bounded;
-use crate::sys::{Error, block, kmsg, power, process};
+use crate::sys::{Error, block, kmsg, mount, power, process};
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
+use sys_mount::MountFlags;
 
 /// For all of it; as long again while something gets written.
 const ALL: Duration = Duration::from_secs(120);
@@ -50,6 +51,7 @@ pub fn run(words: &[String]) -> i32 {
         return 1;
     }
     process::ignore_signals();
+    mount_tables(&machine);
     let mut writing = Writing::new(&machine);
     // Only the child logs: it closes what was open before, and the log opens once.
     let done = bounded(ALL, None, &mut || writing.moves(), &mut || {
@@ -65,6 +67,22 @@ pub fn run(words: &[String]) -> i32 {
         sync(&machine);
     }
     verb.map_or(0, |verb| end_machine(first, verb))
+}
+
+/// The kernel's tables: `umount -a` before us takes them away, and without them nothing is
+/// known of processes and mounts.
+fn mount_tables(machine: &Machine) {
+    for (fstype, at, sign) in [
+        ("proc", &machine.proc, "mounts"),
+        ("sysfs", &machine.sys, "class"),
+    ] {
+        if at.join(sign).symlink_metadata().is_err() {
+            let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+            if let Err(e) = mount::mount_plain(fstype, at, flags, "") {
+                complain(&e.to_string());
+            }
+        }
+    }
 }
 
 fn end_machine(first: bool, verb: Verb) -> i32 {

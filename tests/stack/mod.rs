@@ -103,7 +103,7 @@ impl Stack {
             upper: Some(LeftMount {
                 device: text(&disk).into(),
                 number,
-                at: text(&overlay).into(),
+                at: text(overlay.strip_prefix(&machine.root).unwrap()).into(),
                 fs: fs_type.into(),
             }),
             session: Some(SESSION.into()),
