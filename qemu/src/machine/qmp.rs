@@ -37,8 +37,12 @@ impl Qmp {
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         self.number += 1;
         let id = self.number;
-        let line = json!({"execute": command, "arguments": arguments, "id": id});
-        writeln!(self.reader.get_mut(), "{line}").doing(format!("sending {command} to QMP"))?;
+        // In one write: after `quit`'s last brace QEMU takes no newline any more.
+        let line = json!({"execute": command, "arguments": arguments, "id": id}).to_string() + "\n";
+        self.reader
+            .get_mut()
+            .write_all(line.as_bytes())
+            .doing(format!("sending {command} to QMP"))?;
         let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
             let answer = self
