@@ -126,10 +126,7 @@ fn end_all(machine: &Machine, caller_goes_on: bool) {
         log::info!("saved changes are written and closed");
     }
     eject(machine, &left);
-    log::info!(
-        "the live system is taken apart, {} troubles",
-        ended.troubles.len()
-    );
+    log::info!("the live system is taken apart");
 }
 
 /// What boot left; systemd-shutdown(8) keeps /run, but its place may be the old root's.

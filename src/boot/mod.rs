@@ -144,7 +144,13 @@ fn tell(
         layout::VERSION,
         medium::describe(&wanted)
     );
-    request.notices.iter().for_each(|n| report.warn(n.clone()));
+    for notice in &request.notices {
+        // A misspelt word does not do what it was typed for: to protect changes, or drop them.
+        match notice.contains("did you mean") {
+            true => report.tell(notice.clone()),
+            false => report.warn(notice.clone()),
+        }
+    }
     report.step("words");
 
     let (mut hunt, medium) = medium::find(machine, request, wanted, loader, report)?;

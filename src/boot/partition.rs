@@ -41,7 +41,7 @@ pub fn usable_fs(keeper: &Keeper, node: &Path) -> Result<FsKind, String> {
         )),
         Some(fs) => Err(format!(
             "{node} is {}, which can't hold them (ext4, xfs, btrfs and f2fs can); what is on it \
-             was left alone: save it elsewhere and make one with mkfs.ext4 {node}",
+             was left alone",
             fs.name()
         )),
         None => Err(format!(
@@ -69,7 +69,8 @@ pub fn check_for_writing(
     };
     if let Some(why) = errors {
         return Err(format!(
-            "the file system on {0} is damaged ({why}): repair it with fsck.{1} {0} from another system",
+            "the file system on {0} is damaged ({why}). It is not in use now: fsck.{1} {0} as root \
+             repairs it, asking before each step",
             node.display(),
             fs.name()
         ));

@@ -89,6 +89,13 @@ pub fn open(
             node.display()
         ));
     }
+    if request.readonly {
+        report.tell(format!(
+            "The saved changes on {} are seen and stay as they are (rd.overlay.readonly): changes of \
+             this session are lost at its end.",
+            node.display()
+        ));
+    }
     let checked = if readonly {
         Checked::Skipped("nothing is written to it".to_owned())
     } else {

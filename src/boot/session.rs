@@ -12,7 +12,7 @@ use crate::plan::session::{KEPT_OTHER, Kept, Use, decide_session};
 use crate::plan::spot::Spot;
 use crate::request::{OnChange, UpperRequest};
 use crate::sys::clock;
-use crate::units::shown;
+use crate::units::{Moment, shown};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -75,9 +75,10 @@ pub fn settle(
                 None => "this session begins anew".to_owned(),
             };
             report.tell(format!(
-                "The saved changes were made on another image. They are put aside (/{aside}), and \
-                 {goes_on}; liveroot sessions lists them, and liveroot.onchange=keep would have \
-                 used them."
+                "The saved changes were made on another image. They are put aside ({}), and \
+                 {goes_on}. `liveroot sessions` lists them; docs/saved-changes.md tells how they come \
+                 back.",
+                sessions.at.join(aside).display()
             ));
         }
     }
@@ -117,14 +118,17 @@ pub fn mark_closed(path: &Path) {
 }
 
 fn ask_which(machine: &Machine, loader: &Loader, kept: &Kept) -> Use {
-    let label = match kept {
-        Kept::Marked(session) if !session.label.is_empty() => {
-            format!(" ({})", shown(&session.label))
-        }
+    let of = match kept {
+        Kept::Marked(session) => format!(
+            " ({}, id {}, used {})",
+            shown(&session.label),
+            session.image.as_ref().map_or("none", |id| id.short()),
+            Moment(session.used)
+        ),
         _ => String::new(),
     };
     let text = format!(
-        "\n The saved changes were made on another image{label}.\n\
+        "\n The saved changes were made on another image{of}.\n\
          \x20  f  put them aside and begin anew (nothing is lost)\n\
          \x20  k  use them all the same (programs may break)\n"
     );

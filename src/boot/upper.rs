@@ -50,7 +50,16 @@ pub fn prepare(
     };
     report.step("upper");
     let lack = match opened {
-        None => return on_memory(machine, request, loader, None, report),
+        None => {
+            if request.upper.off {
+                report.tell(
+                    "Changes of this session are lost at its end (liveroot.overlay=off); saved changes, \
+                     if there are any, are left as they were."
+                        .to_owned(),
+                );
+            }
+            return on_memory(machine, request, loader, None, report);
+        }
         Some(Ok(saved)) => match stack(machine, request, loader, saved, report) {
             Err(why) => (why, false),
             Ok(upper) => return upper,
@@ -66,7 +75,8 @@ pub fn prepare(
         ask_on(machine, loader, &why);
     }
     report.tell(format!(
-        "Changes of this session are lost at its end, for the saved changes could not be used: {why}."
+        "Changes of this session are lost at its end, for the saved changes could not be used: {why}. \
+         When that is mended, restart."
     ));
     on_memory(machine, request, loader, None, report)
 }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 /// Live systems: builds their media, tells how a running one is set up.
 #[derive(Debug, Parser)]
-#[command(name = "liveroot", version, about, max_term_width = 100)]
+#[command(name = "liveroot", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

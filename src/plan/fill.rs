@@ -125,8 +125,8 @@ pub fn warning(room: &Room, device: &str, in_memory: bool) -> String {
         ),
     };
     format!(
-        "{what} {left}. Delete files that you do not need: at 100 % nothing more can be \
-         saved and programs fail with \"No space left on device\"."
+        "{what} {left}. Delete files of yours (those that came with the image free nothing): \
+         at 100 % nothing more can be saved and programs fail with \"No space left on device\"."
     )
 }
 

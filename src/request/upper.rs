@@ -15,6 +15,8 @@ pub struct UpperRequest {
     pub memory: TmpfsSize,
     /// Where saved changes are.
     pub place: Place,
+    /// `liveroot.overlay=off`, the menu's word.
+    pub off: bool,
     /// `liveroot.overlay=require`: rather stop than start without them.
     pub required: bool,
     /// `rd.overlay.readonly`: they are seen, and nothing is added to them.
@@ -97,6 +99,9 @@ pub(super) fn read_upper(words: &Words<'_>, notices: &mut Vec<String>) -> UpperR
     };
     UpperRequest {
         memory,
+        off: mode
+            .as_deref()
+            .is_some_and(|mode| ["off", "no", "0"].contains(&mode)),
         required: mode.as_deref() == Some("require") && place != Place::Memory,
         place,
         readonly: words.is_on("rd.live.overlay.readonly", false),

@@ -249,7 +249,7 @@ fn not_found(place: &Place, asked: bool) -> Found {
 fn describe_lack(place: &Place) -> String {
     match place {
         Place::Ours => "no partition for saved changes was found".to_owned(),
-        place => format!("{place}: no such device was found"),
+        place => format!("rd.overlay={place}: no such device was found"),
     }
 }
 
