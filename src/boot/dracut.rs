@@ -66,8 +66,15 @@ fn step_in_child(
         Err(failure) => {
             log::error!("{}: {failure}", failure.id());
             report.write(machine);
-            let notes = page::notes(&report, &loader.troubles());
-            page::show(machine, &page::render(&failure, request, &notes, None));
+            let page = match failure {
+                // Its page is on the screen, with the devices that were seen.
+                Failure::MediumNotFound => format!("\n {failure}; dracut goes on.\n"),
+                _ => {
+                    let notes = page::notes(&report, &loader.troubles());
+                    page::render(&failure, request, &notes, None)
+                }
+            };
+            page::show(machine, &page);
             FAILED
         }
     };
