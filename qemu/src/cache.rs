@@ -11,8 +11,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// How many media of one name are kept; each change of liveroot makes new ones.
-const MEDIA_KEPT: usize = 4;
+/// Kinds of which each change of liveroot makes new ones, and how many of a name are kept.
+const MADE_ANEW: [&str; 2] = ["media", "dracut"];
+const KEPT: usize = 4;
 
 /// A digest of what something was made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl Cache {
         }
         // The time of the last use decides what `prune` keeps.
         let _ = File::open(&entry).and_then(|dir| dir.set_modified(std::time::SystemTime::now()));
-        if kind == "media" {
+        if MADE_ANEW.contains(&kind) {
             self.prune(kind, name, &entry);
         }
         Ok(entry)
@@ -139,7 +140,7 @@ impl Cache {
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect();
         found.sort();
-        let excess = found.len().saturating_sub(MEDIA_KEPT);
+        let excess = found.len().saturating_sub(KEPT);
         for (_, path) in found
             .into_iter()
             .take(excess)

@@ -75,7 +75,8 @@ fn write_notices(machine: &Machine, notices: &[String]) -> Result<(), Error> {
 
 /// One copy, with a name for each of its faces.
 fn copy_program(machine: &Machine) -> Result<(), Error> {
-    let from = machine.root.join("init");
+    // /init, or a program of dracut's initramfs.
+    let from = machine.proc.join("self/exe");
     let program = std::fs::read(&from).map_err(|e| Error::io("reading", from.display(), &e))?;
     let shutdown = machine.run.join(SHUTDOWN);
     write(&shutdown, &program, 0o755)?;
@@ -151,7 +152,8 @@ mod tests {
         let machine = Machine::below(dir.path().into());
         std::fs::create_dir_all(&machine.run).unwrap();
         std::fs::create_dir_all(machine.sysroot.join(image)).unwrap();
-        std::fs::write(machine.root.join("init"), "the program").unwrap();
+        std::fs::create_dir_all(machine.proc.join("self")).unwrap();
+        std::fs::write(machine.proc.join("self/exe"), "the program").unwrap();
         let mut report = Report::new(&decide_request(&[]));
         leave_behind(&machine, true, left, &mut report);
         (dir, machine, report)
@@ -196,7 +198,7 @@ mod tests {
         let mut report = Report::new(&decide_request(&[]));
         leave_behind(&machine, false, &Left::default(), &mut report);
         assert_eq!(report.warnings.len(), 1, "{:?}", report.warnings);
-        assert!(report.warnings[0].contains("/init"));
+        assert!(report.warnings[0].contains("/self/exe"));
         assert!(machine.run.join("liveroot/left.json").exists());
     }
 }

@@ -346,8 +346,13 @@ impl Shared {
         let module = self.index.get(id)?;
         let began = clock::since_boot();
         let parameters = decide_parameters(&module.name, &self.parameters);
-        let result = self.insert_from(&self.dir.join(&module.path), &parameters);
-        let result = match result {
+        let path = self.dir.join(&module.path);
+        // Other people's compression: the kernel asks modprobe for what is mounted or opened,
+        // and udev for the rest.
+        if path.extension().is_some_and(|e| e == "xz" || e == "gz") {
+            return None;
+        }
+        let result = match self.insert_from(&path, &parameters) {
             Ok(Inserted::Loaded) => "loaded".to_owned(),
             Ok(Inserted::Already) => "already there".to_owned(),
             Ok(Inserted::NoDevice) => "no device".to_owned(),

@@ -82,7 +82,7 @@ pub fn find<'a>(
 ) -> Result<(Hunt<'a>, Medium), Failure> {
     let limits = Limits {
         timeout: request.timeout,
-        power_off: (!request.shell).then_some(request.retry),
+        give_up: request.ends_at(),
     };
     let sought = Sought {
         live_dir: request.live_dir.clone(),

@@ -11,6 +11,7 @@ pub mod borrow;
 pub mod check;
 pub mod close;
 pub mod dirs;
+pub mod dracut;
 pub mod early;
 pub mod end;
 pub mod examine;

@@ -6,7 +6,7 @@ use super::medium::describe;
 use super::report::{Report, describe_verdict};
 use crate::layout::VERSION;
 use crate::plan::search::{Candidate, Search};
-use crate::request::Request;
+use crate::request::{Host, Request};
 use crate::sys::{clock, console, power, process};
 use crate::units::Label;
 use std::time::Duration;
@@ -65,6 +65,12 @@ pub fn render(
         page += &format!(" {line}\n");
     }
     page += &match (search, request.shell) {
+        _ if request.host != Host::Own => match search {
+            Some(_) => {
+                " Waiting, as long as rd.timeout or rd.retry say. Then dracut goes on.\n".to_owned()
+            }
+            None => " dracut goes on, as rd.shell and rd.emergency say.\n".to_owned(),
+        },
         (_, false) => format!(
             " The machine switches itself off {} s after its start (rd.shell=0, rd.retry).\n",
             request.retry.as_secs()
@@ -187,7 +193,7 @@ mod tests {
         };
         let limits = Limits {
             timeout: None,
-            power_off: None,
+            give_up: None,
         };
         let mut search = Search::new(wanted, limits, Duration::ZERO);
         for n in 0..devices {

@@ -5,6 +5,8 @@
 pub enum Face {
     /// PID 1 of an initramfs.
     Init,
+    /// A step of dracut's initramfs.
+    Dracut,
     /// Takes the stack apart and ends the machine.
     Shutdown,
     /// Warns when what takes the writes fills.
@@ -46,6 +48,7 @@ pub fn decide_face<'a>(
         (_, "--version" | "-V") => (Face::Version, rest),
         ("shutdown", _) => (Face::Shutdown, arguments),
         (_, "shutdown") => (Face::Shutdown, rest),
+        (_, "dracut") => (Face::Dracut, rest),
         (_, "watch") => (Face::Watch, rest),
         (_, "status" | "sessions") => (Face::Command, arguments),
         _ => (Face::Misuse, rest),
@@ -93,6 +96,8 @@ mod tests {
             face(false, "/run/liveroot/bin/liveroot", &[]).0,
             Face::Command
         );
+        assert_eq!(face(false, "x", &["dracut"]), (Face::Dracut, vec![]));
+        assert_eq!(face(true, "/init", &["dracut"]).0, Face::Init);
         assert_eq!(face(false, "x", &["status"]).0, Face::Command);
     }
 }

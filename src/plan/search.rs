@@ -30,8 +30,8 @@ pub struct Candidate {
 pub struct Limits {
     /// The page is shown then at the latest (`rd.timeout`).
     pub timeout: Option<Duration>,
-    /// The machine is switched off then, behind the page (`rd.retry` without a shell).
-    pub power_off: Option<Duration>,
+    /// Nobody is waited for any longer then, behind the page (`rd.retry` without a shell).
+    pub give_up: Option<Duration>,
 }
 
 /// Silence after which the page is shown. USB storage is scanned one second after it was
@@ -140,7 +140,7 @@ impl Search {
             times.push(self.last_activity + SILENCE);
             times.push(self.page_limit());
         }
-        times.extend(self.limits.power_off);
+        times.extend(self.limits.give_up);
         times
             .into_iter()
             .filter(|t| *t > now)
@@ -333,7 +333,7 @@ impl Search {
 
     fn give_up(&mut self, now: Duration, page_changes: bool, actions: &mut Vec<Action>) {
         let silent = now >= self.last_activity + SILENCE && !self.is_working(now);
-        let ends = self.limits.power_off.is_some_and(|t| now >= t);
+        let ends = self.limits.give_up.is_some_and(|t| now >= t);
         if !self.page && (silent || now >= self.page_limit() || ends) {
             self.page = true;
             actions.push(Action::ShowPage);
@@ -341,7 +341,7 @@ impl Search {
             actions.push(Action::ShowPage);
         }
         if ends {
-            actions.push(Action::PowerOff);
+            actions.push(Action::GiveUp);
         }
     }
 

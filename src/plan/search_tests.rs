@@ -22,7 +22,7 @@ fn search(image: Option<ImageId>) -> Search {
     };
     let limits = Limits {
         timeout: None,
-        power_off: None,
+        give_up: None,
     };
     Search::new(wanted, limits, ms(0))
 }
@@ -326,11 +326,11 @@ fn rd_timeout_shows_the_page_in_the_middle_of_activity() {
 #[test]
 fn with_nobody_there_the_machine_is_switched_off_behind_the_page() {
     let mut s = search(None);
-    s.limits.power_off = Some(ms(8000));
+    s.limits.give_up = Some(ms(8000));
     assert_eq!(s.step(ms(5000), Event::Tick), [Action::ShowPage]);
     assert!(s.step(ms(7999), Event::Tick).is_empty());
     assert_eq!(s.next_deadline(ms(7999)), ms(8000));
-    assert_eq!(s.step(ms(8000), Event::Tick), [Action::PowerOff]);
+    assert_eq!(s.step(ms(8000), Event::Tick), [Action::GiveUp]);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub enum Action {
     /// Show the failure page, or show it anew: the verdicts changed.
     ShowPage,
     /// Nobody helps and nothing comes.
-    PowerOff,
+    GiveUp,
 }
 
 /// What an optical drive says of its disc.

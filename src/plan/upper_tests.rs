@@ -32,7 +32,7 @@ fn device(name: &str) -> Device {
 fn machine(shown: &[Shown]) -> Search {
     let limits = Limits {
         timeout: None,
-        power_off: None,
+        give_up: None,
     };
     let mut search = Search::new(Wanted::default(), limits, SECOND);
     for (name, part_type, label, fs) in shown {

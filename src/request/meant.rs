@@ -3,7 +3,7 @@
 use super::said::Said;
 use super::upper::read_upper;
 use super::words::{self, Support};
-use super::{DeviceSpec, Request};
+use super::{DeviceSpec, Host, Request};
 use crate::layout;
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ pub fn decide_request(said: &[Said]) -> Request {
             .collect(),
         notices: Vec::new(),
         refusal,
+        host: Host::Own,
     };
     if words.mode_is_rw() {
         notices.push("rw: the medium stays read-only; the root overlay is writable anyway".into());
@@ -194,6 +195,23 @@ mod tests {
 
     fn label(text: &str) -> Option<DeviceSpec> {
         Some(DeviceSpec::Label(Label::new(text)))
+    }
+
+    #[test]
+    fn dracut_is_kept_waiting_for_no_longer_than_its_words_say() {
+        let ends = |line, now| request(line).in_dracut(Duration::from_secs(now)).ends_at();
+        assert_eq!(ends("", 9), Some(Duration::from_secs(189)));
+        assert_eq!(ends("rd.retry=20", 9), Some(Duration::from_secs(29)));
+        assert_eq!(
+            ends("rd.retry=20 rd.timeout=5", 9),
+            Some(Duration::from_secs(14))
+        );
+        assert_eq!(
+            ends("rd.timeout=0 rd.retry=1", 0),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(request("rd.retry=20").ends_at(), None);
+        assert!(request("rd.retry=20 rd.shell=0").ends_at().is_some());
     }
 
     #[test]

@@ -46,4 +46,37 @@ pub struct Request {
     pub notices: Vec<String>,
     /// Why the words can't be followed at all, if they can't.
     pub refusal: Option<String>,
+    /// Whose initramfs this is.
+    pub host: Host,
+}
+
+/// Whose initramfs this is, and so what follows when a boot can't go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Our own: a page stays, or the machine is switched off.
+    Own,
+    /// dracut's: it goes on, at the latest `until` (time since the kernel's start).
+    Dracut {
+        /// The end of all waiting.
+        until: Duration,
+    },
+}
+
+impl Request {
+    /// The same in an initramfs of dracut, entered at `now` (time since the kernel's start).
+    /// dracut counts `rd.timeout` and `rd.retry` from its own wait for devices, not from the
+    /// kernel's start (dracut.cmdline(7)).
+    pub fn in_dracut(mut self, now: Duration) -> Self {
+        let until = now + self.timeout.take().unwrap_or(self.retry);
+        self.host = Host::Dracut { until };
+        self
+    }
+
+    /// When nobody is waited for any longer, as time since the kernel's start; none is never.
+    pub fn ends_at(&self) -> Option<Duration> {
+        match self.host {
+            Host::Dracut { until } => Some(until),
+            Host::Own => (!self.shell).then_some(self.retry),
+        }
+    }
 }

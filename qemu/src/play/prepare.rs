@@ -120,8 +120,8 @@ pub fn direct(
     words.extend(boot.end.map(|end| format!("lr.end={}", end.word())));
     words.retain(|word| !word.is_empty());
     let words = words.join(" ");
-    if boot.dracut {
-        let Dracut { kernel, initrd } = dracut::initramfs(&world.cache)?;
+    if let Some(kind) = boot.dracut {
+        let Dracut { kernel, initrd } = dracut::initramfs(world, kind)?;
         return Ok(Direct {
             kernel,
             initrd,

@@ -16,8 +16,9 @@ pub struct Boot {
     pub firmware: Option<Start>,
     /// Direct boots: whose kernel, initramfs and words; otherwise those of `live`.
     pub medium: Option<String>,
-    /// Direct boots: whether kernel and initramfs are dracut 059's.
-    pub dracut: bool,
+    /// Direct boots: which of dracut 059's initramfs, with Debian's kernel; otherwise the
+    /// medium's own.
+    pub dracut: Option<ByDracut>,
     /// Direct boots: words behind those of the scenario.
     pub words: String,
     /// Direct boots: baked words to leave out beside the scenario's, as patterns.
@@ -37,6 +38,29 @@ pub struct Boot {
     /// What must hold of the drives afterwards.
     #[serde(rename = "check")]
     pub checks: Vec<Check>,
+}
+
+/// An initramfs of dracut 059.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ByDracut {
+    /// With dmsquash-live, without systemd.
+    Peer,
+    /// With our module, without systemd.
+    Plain,
+    /// With our module and systemd.
+    Systemd,
+}
+
+impl ByDracut {
+    /// As scenarios write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ByDracut::Peer => "peer",
+            ByDracut::Plain => "plain",
+            ByDracut::Systemd => "systemd",
+        }
+    }
 }
 
 /// How a guest ends itself: the word `lr.end=` of the marker init.

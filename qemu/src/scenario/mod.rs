@@ -11,7 +11,7 @@ mod drives;
 use crate::fail;
 use crate::kernels::KERNELS;
 use crate::trouble::{Result, While};
-pub use boot::{Boot, Check, End, Expect, Step};
+pub use boot::{Boot, ByDracut, Check, End, Expect, Step};
 pub use drives::{Content, Damage, DriveSpec, FileSystem, Holds, PartitionSpec, TreeKind};
 use serde::Deserialize;
 use std::collections::BTreeMap;

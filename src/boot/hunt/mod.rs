@@ -18,7 +18,7 @@ use crate::plan::announced::Announced;
 use crate::plan::medium::{Facts, Probe};
 use crate::plan::modules::Rank;
 use crate::plan::search::{Action, Event, Look, Search};
-use crate::request::{DeviceSpec, Place, Request};
+use crate::request::{DeviceSpec, Host, Place, Request};
 use crate::sys::uevent::{Uevent, UeventSocket};
 use crate::sys::{block, clock, power, process};
 use listen::{listen, watch_readers};
@@ -144,7 +144,10 @@ impl Hunt<'_> {
                         Action::Look(name) => self.start_look(name),
                         Action::Examine(name) => self.start_examination(name),
                         Action::ShowPage => self.show_page(report),
-                        Action::PowerOff => self.power_off(now),
+                        Action::GiveUp => match self.request.host {
+                            Host::Own => self.power_off(now),
+                            Host::Dracut { .. } => return Err(Failure::MediumNotFound),
+                        },
                     }
                 }
             }

@@ -11,7 +11,7 @@ use crate::plan::upper::{
     Decision, Lack, Patience, QUESTION, Times, decide_among, decide_home, decide_lack,
     decide_upper, describe_others,
 };
-use crate::request::Place;
+use crate::request::{Host, Place};
 use crate::sys::clock;
 use crate::units::ImageId;
 use std::time::Duration;
@@ -110,11 +110,14 @@ impl Hunt<'_> {
                         required,
                         may_ask: self.request.upper.may_ask,
                         asked: question.as_ref().map(|q| q.since),
-                        power_off: (!self.request.shell).then_some(self.request.retry),
+                        power_off: self.request.ends_at(),
                     };
                     match decide_lack(place, patience, now) {
                         Lack::Nothing => return Found::Nothing,
                         Lack::GiveUp => return not_found(place, question.is_some()),
+                        Lack::PowerOff if self.request.host != Host::Own => {
+                            return not_found(place, false);
+                        }
                         Lack::PowerOff => self.power_off(now),
                         Lack::Page if page_shown => {}
                         Lack::Page => {

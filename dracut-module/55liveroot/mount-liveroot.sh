@@ -1,0 +1,10 @@
+#!/bin/sh
+# Mounts the live root. Sourced by dracut, once, before anything else looks for a root: with
+# systemd this is before sysroot.mount and initrd-root-fs.target, so both find it there.
+
+# shellcheck disable=SC2154 # dracut's own
+if [ "$root" = liveroot ] && ! ismounted "$NEWROOT"; then
+    # dracut without systemd mounts it noexec, and the program that ends the live system is there.
+    mount -o remount,exec /run
+    getcmdline | liveroot-init dracut || emergency_shell "No live root; the reason is above and in /run/liveroot/report.json"
+fi

@@ -1,0 +1,2 @@
+#!/bin/sh
+# Stands where dmsquash-live's generator would.

@@ -1,0 +1,100 @@
+//! A step of dracut's initramfs: the same story, up to the root at /sysroot. dracut enters it.
+//!
+//! dracut-module/ is the caller. The words come by standard input, as dracut's getcmdline
+//! prints them: they stand in more places than /proc/cmdline (dracut.cmdline(7)).
+
+use super::failure::Failure;
+use super::gather;
+use super::leave::leave_behind;
+use super::loader::Loader;
+use super::machine::Machine;
+use super::page;
+use super::report::Report;
+use super::{LAST_INSERTIONS, Told, tell};
+use crate::plan::init::is_systemd;
+use crate::request::said;
+use crate::request::{Request, decide_request};
+use crate::sys::{clock, kmsg, process};
+use std::fs::File;
+use std::io::{Read, Write};
+
+/// More than any command line: the kernel's own has 2,048 bytes on x86, files of dracut's are
+/// short.
+const WORDS: u64 = 64 << 10;
+
+/// What the child says when the root stands, and when it has shown why not.
+const STANDS: &[u8] = b"+";
+const FAILED: &[u8] = b"-";
+
+/// The face: 0 when the root is at /sysroot, else 1, once a page has said why. As with PID 1
+/// the work is a child's: a thread that hangs in a broken disk's driver must not keep dracut.
+pub fn run() -> i32 {
+    let machine = Machine::running();
+    let mut line = Vec::new();
+    // Without words there is no root=, and the page says so.
+    let _ = std::io::stdin().take(WORDS).read_to_end(&mut line);
+    let words = said::split(&line);
+    let request = decide_request(&words).in_dracut(clock::since_boot());
+    let parameters = gather::parameters(&words);
+    let said = process::run_in_child(|pipe| step_in_child(&machine, &request, parameters, pipe));
+    let failure = match said.as_deref() {
+        Ok(STANDS) => return 0,
+        Ok(FAILED) => return 1,
+        Ok(_) => Failure::AgentDied,
+        Err(e) => Failure::Handoff(e.clone()),
+    };
+    page::show(&machine, &page::render(&failure, &request, &[], None));
+    1
+}
+
+fn step_in_child(
+    machine: &Machine,
+    request: &Request,
+    parameters: Vec<(String, Option<String>)>,
+    mut pipe: File,
+) {
+    kmsg::KmsgLog::open(&machine.dev).install();
+    page::show_panics(machine);
+    let rate_limit = kmsg::RateLimitLifted::lift(&machine.proc);
+    let mut report = Report::new(request);
+    let loader = Loader::start(machine, parameters, request.blacklist.clone(), &mut report);
+    let outcome = match tell(machine, request, &loader, &mut report) {
+        Ok(told) => {
+            leave(machine, &told, &mut report);
+            STANDS
+        }
+        Err(failure) => {
+            log::error!("{}: {failure}", failure.id());
+            report.write(machine);
+            let page = match failure {
+                // Its page is on the screen, with the devices that were seen.
+                Failure::MediumNotFound => format!("\n {failure}; dracut goes on.\n"),
+                _ => {
+                    let notes = page::notes(&report, &loader.troubles());
+                    page::render(&failure, request, &notes, None)
+                }
+            };
+            page::show(machine, &page);
+            FAILED
+        }
+    };
+    drop(rate_limit);
+    // dracut hears of it and goes on; nothing is left to do here if it does not.
+    let _ = pipe.write_all(outcome);
+    drop(pipe);
+    loader.settle(LAST_INSERTIONS);
+}
+
+/// As in our own initramfs, but that mounts and init are dracut's to move and to start.
+fn leave(machine: &Machine, told: &Told, report: &mut Report) {
+    leave_behind(
+        machine,
+        is_systemd(&told.handoff.resolved),
+        &told.left,
+        report,
+    );
+    report.step("handoff");
+    report.write(machine);
+    page::show_notices(machine, &report.notices);
+    log::info!("the root stands at {}", machine.sysroot.display());
+}
