@@ -16,7 +16,7 @@ use liveroot::boot::watch::look;
 use liveroot::layout::{Left, LeftMount, Session};
 use liveroot::plan::fill::Told;
 use liveroot::sys::mount::{Access, Detached, MountOption};
-use namespace::{run, text};
+use namespace::{attach_for_writing, run, text};
 use stack::{Stack, mount_line, open_session};
 use std::fs::{self, File};
 use std::path::Path;
@@ -70,7 +70,7 @@ fn what_is_mounted_twice_in_deep_places_or_from_a_file_of_the_live_system_goes_t
     // A loop device on a file of the live system holds the overlay without being mounted.
     let inner = stack.in_root("inner.img");
     File::create(&inner).unwrap().set_len(1 << 20).unwrap();
-    let device = run("losetup", &["-f", "--show", text(&inner)]);
+    let device = attach_for_writing(&inner);
     let ended = stack.end();
     if !ended.troubles.is_empty() {
         let _ = Command::new("losetup").args(["-d", device.trim()]).status();

@@ -140,6 +140,23 @@ fn a_copy_that_power_cut_short_is_made_whole_and_overwrites_nothing() {
 }
 
 #[test]
+fn a_link_at_home_does_not_lead_out_of_the_new_root() {
+    if !possible(&["ext4"]) {
+        return;
+    }
+    let mut bench = Bench::new();
+    let outside = bench.machine.root.join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::remove_dir_all(bench.at("")).unwrap();
+    std::os::unix::fs::symlink(&outside, bench.machine.sysroot.join("home")).unwrap();
+    bench.mount(false);
+    assert!(bench.report.home.is_none());
+    assert!(bench.report.notices[0].contains("Not a directory"));
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    assert!(!mounts.contains(text(&outside)));
+}
+
+#[test]
 fn a_damaged_partition_is_not_mounted_and_the_user_is_told() {
     if !possible(&["ext4"]) {
         return;

@@ -44,6 +44,12 @@ impl UpperDirs {
     }
 }
 
+/// Length of the file system mounted at a place, bytes; 0 when it can't be asked.
+pub fn capacity(at: &Path) -> u64 {
+    let stat = rustix::fs::statfs(at);
+    stat.map_or(0, |s| s.f_blocks * u64::try_from(s.f_bsize).unwrap_or(0))
+}
+
 /// Makes one directory; one that is there already is an error.
 pub fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
     std::fs::DirBuilder::new()

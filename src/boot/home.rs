@@ -1,12 +1,14 @@
 //! /home on a partition of its own.
 
 use super::borrow;
+use super::dirs::{is_dir_below, label_like, make_dirs_below};
 use super::hunt::upper::Keeper;
 use super::loader::Loader;
 use super::machine::Machine;
 use super::page;
 use super::partition::{self, Mounted, check_for_writing, usable_fs};
 use super::report::{HomeReport, Report};
+use crate::ondisk::FsKind;
 use crate::plan::check::Checked;
 use crate::request::TmpfsSize;
 use crate::sys::block;
@@ -34,10 +36,11 @@ pub fn mount(
     report: &mut Report,
 ) {
     let node = block::node(&machine.dev, &keeper.device.name);
-    let mounted = match readonly || block::is_read_only(&node) {
-        true => mount_seen(machine, loader, keeper, &node, report),
-        false => mount_kept(machine, loader, keeper, &node, report),
-    };
+    let seen = readonly || block::is_read_only(&node);
+    let mounted = usable_fs(keeper, &node).and_then(|fs| match seen {
+        true => mount_seen(machine, loader, fs, &node, report),
+        false => mount_kept(machine, loader, fs, &node, report),
+    });
     match mounted {
         Ok(checked) => {
             let at = machine.sysroot.join("home");
@@ -58,17 +61,16 @@ pub fn mount(
 fn mount_kept(
     machine: &Machine,
     loader: &Loader,
-    keeper: &Keeper,
+    fs: FsKind,
     node: &Path,
     report: &mut Report,
 ) -> Result<Checked, String> {
-    let fs = usable_fs(keeper, node)?;
     let checked = check_for_writing(machine, node, fs, report)?;
     let home = partition::mount(loader, node, fs, Access::ReadWrite)?;
     let staging = stage(machine)?;
     home.mount.attach(&staging).map_err(|e| e.to_string())?;
-    let placed = populate(machine, &staging).and_then(|()| {
-        let at = make_place(machine)?;
+    let placed = make_place(machine).and_then(|at| {
+        populate(machine, &staging)?;
         move_to(&staging, &at).map_err(|e| e.to_string())
     });
     if placed.is_err() {
@@ -90,11 +92,10 @@ fn stage(machine: &Machine) -> Result<PathBuf, String> {
 fn mount_seen(
     machine: &Machine,
     loader: &Loader,
-    keeper: &Keeper,
+    fs: FsKind,
     node: &Path,
     report: &mut Report,
 ) -> Result<Checked, String> {
-    let fs = usable_fs(keeper, node)?;
     let Mounted { mount, barrier } = partition::mount(loader, node, fs, Access::ReadOnly)?;
     let below = stage(machine)?;
     let text = |e: std::io::Error| format!("making the layers of /home: {e}");
@@ -132,10 +133,11 @@ fn mount_seen(
     Ok(Checked::Skipped("nothing is written to it".to_owned()))
 }
 
+/// A link would lead out of the new root, which is not `/` yet.
 fn make_place(machine: &Machine) -> Result<PathBuf, String> {
-    let at = machine.sysroot.join("home");
-    std::fs::create_dir_all(&at).map_err(|e| format!("creating /home: {e}"))?;
-    Ok(at)
+    make_dirs_below(&machine.sysroot, "home", 0o755, &machine.rootfsbase())
+        .map_err(|e| e.to_string())?;
+    Ok(machine.sysroot.join("home"))
 }
 
 /// An empty partition gets the root's /home, or users of the image had no home directory. The
@@ -156,7 +158,7 @@ fn populate(machine: &Machine, home: &Path) -> Result<(), String> {
             return Ok(());
         }
         copy(machine, home)?;
-        super::dirs::label_like(&root, home);
+        label_like(&root, home);
         settle(home).map_err(fail)?;
         std::fs::rename(&copying, &copied).map_err(fail)?;
         settle(home).map_err(fail)?;
@@ -185,7 +187,10 @@ fn copy(machine: &Machine, home: &Path) -> Result<(), String> {
     };
     let root = &machine.sysroot;
     let places = ["mnt", "media", "tmp"];
-    let Some(place) = places.iter().find(|dir| root.join(dir).is_dir()) else {
+    let Some(place) = places
+        .iter()
+        .find(|dir| is_dir_below(root, dir).is_ok_and(|there| there))
+    else {
         return Err("it is empty, and the image has no /mnt to fill it through".to_owned());
     };
     std::fs::create_dir(home.join(COPYING)).map_err(|e| format!("copying /home to it: {e}"))?;

@@ -1,7 +1,7 @@
 //! Writes that go to memory: a tmpfs of its own, so that neither /run's limits nor its
 //! `noexec` reach the root.
 
-use super::dirs::{UpperDirs, dress_like, make_dir};
+use super::dirs::{UpperDirs, capacity, dress_like, make_dir};
 use super::failure::Failure;
 use super::machine::Machine;
 use super::report::{Report, UpperReport};
@@ -38,9 +38,7 @@ fn make(machine: &Machine, size: &TmpfsSize, report: &mut Report) -> Result<Uppe
     make_dir(&dirs.upper, 0o755)?;
     make_dir(&dirs.work, 0o700)?;
     dress_like(&machine.rootfsbase(), &dirs.upper)?;
-    let capacity = rustix::fs::statfs(&at)
-        .map(|s| s.f_blocks * u64::try_from(s.f_bsize).unwrap_or(0))
-        .unwrap_or(0);
+    let capacity = capacity(&at);
     log::info!("writes go to memory: at most {} ({size})", Bytes(capacity));
     // Over saved changes that are only seen, the report names those.
     report.upper.get_or_insert_with(|| UpperReport {

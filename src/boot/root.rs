@@ -18,29 +18,22 @@ pub fn mount(
     report: &mut Report,
 ) -> Result<(), Failure> {
     loader.need("fs-overlay");
-    // Before Linux 6.7 a comma in a value is refused; the links have none.
-    let path = |key: &str, path: &std::path::Path, link: &str| {
-        let text = path.to_string_lossy();
+    // Before Linux 6.5 a comma in a value is refused; the links have none.
+    let text = |path: &std::path::Path, link: &str| {
+        let text = path.to_string_lossy().into_owned();
         match text.contains(',') {
-            true => MountOption::value(key, machine.run.join(link).to_string_lossy()),
-            false => MountOption::value(key, text),
+            true => machine.run.join(link).display().to_string(),
+            false => text,
         }
     };
     let mut lower = machine.rootfsbase().display().to_string();
     if let Some(readonly) = &upper.readonly {
-        let text = readonly.to_string_lossy();
-        let link = machine.run.join("overlayfs-r");
-        let layer = if text.contains(',') {
-            link.to_string_lossy()
-        } else {
-            text
-        };
-        lower = format!("{}:{lower}", escape_layer(&layer));
+        lower = format!("{}:{lower}", escape_layer(&text(readonly, "overlayfs-r")));
     }
     let mut options = vec![
         MountOption::value("lowerdir", lower),
-        path("upperdir", &upper.upper, "overlayfs"),
-        path("workdir", &upper.work, "ovlwork"),
+        MountOption::value("upperdir", text(&upper.upper, "overlayfs")),
+        MountOption::value("workdir", text(&upper.work, "ovlwork")),
     ];
     options.extend(OVERLAY_OPTIONS.map(|(key, value)| MountOption::value(key, value)));
     let root = Detached::mount("overlay", OVERLAY_SOURCE, Access::ReadWrite, &options)

@@ -1,6 +1,6 @@
 //! Saved changes: the partition is checked, mounted, and its directories are made ready.
 
-use super::dirs::{clear, dress_like, is_dir_below, make_dirs_below};
+use super::dirs::{capacity, clear, dress_like, is_dir_below, make_dirs_below};
 use super::examine::open_below;
 use super::hunt::upper::Keeper;
 use super::loader::Loader;
@@ -50,8 +50,8 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// An overlay could not be stacked on it: nothing was written, so it is as closed as
-    /// before; unmounted.
+    /// An overlay could not be stacked on it, so nothing was written: it is closed again and
+    /// unmounted. How the session before ended has been told.
     pub fn release(&self, machine: &Machine) {
         let at = machine.saved();
         if let Some(session) = &self.session {
@@ -83,19 +83,6 @@ pub fn open(
             node.display()
         ));
     }
-    if protected && !request.readonly {
-        report.tell(format!(
-            "{} is write-protected: saved changes are seen, changes of this session are lost at its end.",
-            node.display()
-        ));
-    }
-    if request.readonly {
-        report.tell(format!(
-            "The saved changes on {} are seen and stay as they are (rd.overlay.readonly): changes of \
-             this session are lost at its end.",
-            node.display()
-        ));
-    }
     let checked = if readonly {
         Checked::Skipped("nothing is written to it".to_owned())
     } else {
@@ -122,6 +109,17 @@ pub fn open(
     if let Some(barrier) = barrier {
         barrier.keep();
     }
+    if readonly {
+        let why = match request.readonly {
+            true => "rd.overlay.readonly",
+            false => "the disk is write-protected",
+        };
+        report.tell(format!(
+            "The saved changes on {} are seen and stay as they are ({why}): changes of this session are \
+             lost at its end.",
+            node.display()
+        ));
+    }
     tell_last(last, &checked, &node, readonly, report);
     let below = saved.upper.strip_prefix(&at).unwrap_or(&saved.upper);
     report.upper = Some(UpperReport {
@@ -138,11 +136,6 @@ pub fn open(
         image: own.image.as_ref().map(ToString::to_string),
     });
     Ok(saved)
-}
-
-fn capacity(at: &Path) -> u64 {
-    let stat = rustix::fs::statfs(at);
-    stat.map_or(0, |s| s.f_blocks * u64::try_from(s.f_bsize).unwrap_or(0))
 }
 
 /// Chooses the place on the mounted file system and makes it ready.

@@ -105,14 +105,11 @@ pub fn mark_closed(path: &Path) {
     let Some(session) = read_session(path).and_then(Result::ok) else {
         return;
     };
-    let closed = session_bytes(&Session {
+    let closed = Session {
         open: false,
         ..session
-    });
-    let file = File::options().write(true).open(path);
-    let written =
-        file.and_then(|file| file.write_all_at(&closed, 0).and_then(|()| file.sync_all()));
-    if let Err(e) = written {
+    };
+    if let Err(e) = write_session(path, &closed) {
         log::warn!("marking the session in {}: {e}", path.display());
     }
 }
@@ -198,9 +195,13 @@ impl Sessions<'_> {
     fn put_aside(&self) -> Result<String, String> {
         let free =
             |n: &u32| std::fs::symlink_metadata(self.at.join(self.spot.aside(*n).0)).is_err();
-        let n = (1..10_000)
-            .find(free)
-            .ok_or("10,000 sessions are put aside already")?;
+        let n = (1..MOST_ASIDE).find(free).ok_or_else(|| {
+            format!(
+                "{} sessions are put aside beside /{} already: remove some",
+                MOST_ASIDE - 1,
+                self.spot.base
+            )
+        })?;
         let (base, session) = self.spot.aside(n);
         self.rename(&self.spot.base, &base)?;
         match session {
@@ -274,17 +275,7 @@ impl Sessions<'_> {
             used: now,
             open: true,
         };
-        let written = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
-            .open(&path)
-            .and_then(|file| {
-                file.write_all_at(&session_bytes(&session), 0)
-                    .map(|()| file)
-            })
-            .and_then(|file| file.sync_all())
+        let written = write_session(&path, &session)
             .and_then(|()| File::open(self.at))
             .and_then(|root| Ok(rustix::fs::syncfs(&root)?));
         if let Err(e) = written {
@@ -293,14 +284,27 @@ impl Sessions<'_> {
     }
 }
 
+/// Over the old one, in place, and on the disk.
+fn write_session(path: &Path, session: &Session) -> std::io::Result<()> {
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(ANYTHING)
+        .open(path)?;
+    file.write_all_at(&session_bytes(session), 0)?;
+    file.sync_all()
+}
+
+/// What is there may be anything: a pipe would never open, a link may lead elsewhere.
+const ANYTHING: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+
 /// None when there is none.
 fn read_session(path: &Path) -> Option<Result<Session, Foreign>> {
     let mut bytes = Vec::new();
-    // It may be anything: a pipe would never open, a link may lead elsewhere.
-    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
     let file = File::options()
         .read(true)
-        .custom_flags(flags)
+        .custom_flags(ANYTHING)
         .open(path)
         .ok()?;
     file.take(4096).read_to_end(&mut bytes).ok()?;

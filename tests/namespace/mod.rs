@@ -51,6 +51,14 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// The loop device, `/dev/loopN`, that a file is attached to. Its read-only flag outlives
+/// whoever set it, and is taken off.
+pub fn attach_for_writing(file: &Path) -> String {
+    let device = run("losetup", &["--find", "--show", text(file)]);
+    run("blockdev", &["--setrw", &device]);
+    device
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -74,9 +82,7 @@ impl Disk {
         if let [program, arguments @ ..] = mkfs {
             run(program, &[arguments, &[text(&file)]].concat());
         }
-        let device = run("losetup", &["--find", "--show", text(&file)]);
-        // The flag of an earlier user of this loop device may still be set.
-        run("blockdev", &["--setrw", &device]);
+        let device = attach_for_writing(&file);
         Disk { file, device }
     }
 

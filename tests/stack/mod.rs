@@ -2,7 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
-use crate::namespace::{self, possible, run, text};
+use crate::namespace::{self, attach_for_writing, possible, run, text};
 use liveroot::boot::apart::{Ended, take_apart};
 use liveroot::boot::machine::Machine;
 use liveroot::layout::{LEFT_SCHEMA, Left, LeftMount, SESSION_SCHEMA, Session};
@@ -74,8 +74,7 @@ impl Stack {
         let disk_file = dir.path().join("disk.img");
         File::create(&disk_file).unwrap().set_len(SIZE).unwrap();
         run(&format!("mkfs.{fs_type}"), &["-q", text(&disk_file)]);
-        let disk = run("losetup", &["-f", "--show", text(&disk_file)]);
-        let disk = PathBuf::from(disk.trim());
+        let disk = PathBuf::from(attach_for_writing(&disk_file));
         let overlay = machine.overlay();
         mount(fs_type, &disk, &overlay, Access::ReadWrite);
         let current = overlay.join("liveroot/current");
