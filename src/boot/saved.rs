@@ -110,15 +110,17 @@ pub fn open(
         barrier.keep();
     }
     if readonly {
-        let why = match request.readonly {
-            true => "rd.overlay.readonly",
-            false => "the disk is write-protected",
-        };
-        report.tell(format!(
-            "The saved changes on {} are seen and stay as they are ({why}): changes of this session are \
-             lost at its end.",
-            node.display()
-        ));
+        let node = node.display();
+        report.tell(match request.readonly {
+            true => format!(
+                "The saved changes on {node} are seen and stay as they are (rd.overlay.readonly): \
+                 changes of this session are lost at its end."
+            ),
+            false => format!(
+                "{node} is write-protected: saved changes are seen, changes of this session are \
+                 lost at its end."
+            ),
+        });
     }
     tell_last(last, &checked, &node, readonly, report);
     let below = saved.upper.strip_prefix(&at).unwrap_or(&saved.upper);
