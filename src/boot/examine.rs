@@ -40,8 +40,8 @@ pub struct Stack {
     pub node: PathBuf,
     /// Its file system.
     pub fs: FsKind,
-    /// The medium's mount.
-    pub medium: Detached,
+    /// The medium's mount; none when a file of the initramfs is the image.
+    pub medium: Option<Detached>,
     /// Behind the mount, so that it falls after it: a medium with a journal takes no writes.
     pub barrier: Option<WriteBarrier>,
     /// The image on it; none when its own file system is the root.
@@ -93,7 +93,7 @@ pub fn examine(
     Ok(Stack {
         node,
         fs,
-        medium,
+        medium: Some(medium),
         barrier,
         image,
         lower,

@@ -30,6 +30,7 @@ pub mod lower;
 pub mod machine;
 pub mod medium;
 pub mod memory;
+pub mod named;
 pub mod page;
 pub mod partition;
 pub mod probe;
