@@ -28,13 +28,17 @@ const FAILED: &[u8] = b"-";
 
 /// The face: 0 when the root is at /sysroot, else 1, once a page has said why. As with PID 1
 /// the work is a child's: a thread that hangs in a broken disk's driver must not keep dracut.
-pub fn run() -> i32 {
+/// `arguments` are those behind `dracut`: none, or the device or file that root= does not name.
+pub fn run(arguments: &[String]) -> i32 {
     let machine = Machine::running();
     let mut line = Vec::new();
     // Without words there is no root=, and the page says so.
     let _ = std::io::stdin().take(WORDS).read_to_end(&mut line);
     let words = said::split(&line);
-    let request = decide_request(&words).in_dracut(clock::since_boot());
+    let mut request = decide_request(&words).in_dracut(clock::since_boot());
+    if let Some(medium) = arguments.first() {
+        request = request.with_medium(medium);
+    }
     let parameters = gather::parameters(&words);
     let said = process::run_in_child(|pipe| step_in_child(&machine, &request, parameters, pipe));
     let failure = match said.as_deref() {

@@ -97,6 +97,8 @@ mod tests {
             Face::Command
         );
         assert_eq!(face(false, "x", &["dracut"]), (Face::Dracut, vec![]));
+        let given = face(false, "x", &["dracut", "/tmp/a.img"]);
+        assert_eq!(given, (Face::Dracut, vec!["/tmp/a.img".to_owned()]));
         assert_eq!(face(true, "/init", &["dracut"]).0, Face::Init);
         assert_eq!(face(false, "x", &["status"]).0, Face::Command);
     }

@@ -72,6 +72,20 @@ impl Request {
         self
     }
 
+    /// The same with the medium that dracut's step was given: livenet's and anaconda's argument
+    /// of /sbin/dmsquash-live-root, which stands above root=.
+    pub fn with_medium(mut self, text: &str) -> Self {
+        self.medium = match text.starts_with('/') {
+            true => Some(DeviceSpec::Path(text.to_owned())),
+            false => DeviceSpec::parse(text.as_bytes()),
+        };
+        self.refusal = match &self.medium {
+            Some(_) => None,
+            None => Some(format!("{text:?} names no device and no file")),
+        };
+        self
+    }
+
     /// When nobody is waited for any longer, as time since the kernel's start; none is never.
     pub fn ends_at(&self) -> Option<Duration> {
         match self.host {
