@@ -22,6 +22,9 @@ has none, liveroot; see liveroot-init(8).
 
   dracut         mounts the live root at /sysroot, in an initramfs of dracut; reads the
                  kernel's words from standard input
+  claim          says whether the words on standard input name a live root
+  generator NORMAL EARLY LATE
+                 writes systemd's units for it, see systemd.generator(7)
   shutdown [poweroff|reboot|halt|kexec]
                  takes the live system apart, and ends the machine
   watch          warns users when what takes the changes fills
@@ -47,6 +50,8 @@ extern "C" fn main(_count: c_int, _words: *const *const c_char) -> c_int {
     match face {
         Face::Init => boot::run_as_init(&arguments),
         Face::Dracut => boot::dracut::run(),
+        Face::Claim => say(&boot::generator::claim(), 0),
+        Face::Generator => boot::generator::run(rest),
         Face::Shutdown => boot::end::run(rest),
         Face::Watch => boot::watch::run(rest),
         Face::Command => {

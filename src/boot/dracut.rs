@@ -12,9 +12,10 @@ use super::page;
 use super::report::Report;
 use super::{LAST_INSERTIONS, Told, tell};
 use crate::plan::init::is_systemd;
-use crate::request::said;
+use crate::request::said::{self, Said};
 use crate::request::{Request, decide_request};
-use crate::sys::{clock, kmsg, process};
+use crate::sys::turn::Turn;
+use crate::sys::{clock, kmsg, mount, process};
 use std::fs::File;
 use std::io::{Read, Write};
 
@@ -30,10 +31,11 @@ const FAILED: &[u8] = b"-";
 /// the work is a child's: a thread that hangs in a broken disk's driver must not keep dracut.
 pub fn run() -> i32 {
     let machine = Machine::running();
-    let mut line = Vec::new();
-    // Without words there is no root=, and the page says so.
-    let _ = std::io::stdin().take(WORDS).read_to_end(&mut line);
-    let words = said::split(&line);
+    let words = read_words();
+    let _turn = lock(&machine);
+    if stands(&machine) {
+        return 0;
+    }
     let request = decide_request(&words).in_dracut(clock::since_boot());
     let parameters = gather::parameters(&words);
     let said = process::run_in_child(|pipe| step_in_child(&machine, &request, parameters, pipe));
@@ -45,6 +47,27 @@ pub fn run() -> i32 {
     };
     page::show(&machine, &page::render(&failure, &request, &[], None));
     1
+}
+
+/// The words, as dracut's getcmdline gives them to standard input.
+pub fn read_words() -> Vec<Said> {
+    let mut line = Vec::new();
+    // Without words there is no root=, and the page says so.
+    let _ = std::io::stdin().take(WORDS).read_to_end(&mut line);
+    said::split(&line)
+}
+
+/// Ventoy calls us beside dracut's hook: one after the other, and the second finds the root
+/// there. Without the file each is on its own, as when it is called once.
+fn lock(machine: &Machine) -> Option<Turn> {
+    let path = machine.run.join("initramfs/.liveroot.lock");
+    std::fs::create_dir_all(path.parent()?).ok()?;
+    Turn::wait(File::create(path).ok()?).ok()
+}
+
+/// Whether something is mounted at /sysroot.
+fn stands(machine: &Machine) -> bool {
+    !mount::shown_number(&machine.proc, &machine.sysroot).is_empty()
 }
 
 fn step_in_child(
