@@ -31,6 +31,7 @@ pub mod medium;
 pub mod memory;
 pub mod page;
 pub mod partition;
+pub mod plymouth;
 pub mod probe;
 pub mod processes;
 pub mod report;
