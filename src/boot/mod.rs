@@ -34,6 +34,7 @@ pub mod memory;
 pub mod named;
 pub mod page;
 pub mod partition;
+pub mod plymouth;
 pub mod probe;
 pub mod processes;
 pub mod report;

@@ -129,12 +129,12 @@ fn read_root(word: &Said, live: bool) -> (Option<DeviceSpec>, Option<String>) {
     };
     let spec = DeviceSpec::parse_file(device).or_else(|| DeviceSpec::parse(device));
     match spec {
-        Some(DeviceSpec::Node(link)) if link.contains("disk/by-") || link == "cdrom" => {
+        Some(DeviceSpec::Node(link)) if link.starts_with("disk/by-") || link == "cdrom" => {
             let why = format!(
                 "root={shown}: udev makes this link, and there is no udev here: \
                  use LABEL=, UUID=, PARTUUID= or the kernel's own name (/dev/sda1)"
             );
-            (None, Some(why))
+            (Some(DeviceSpec::Node(link)), Some(why))
         }
         Some(spec) => (Some(spec), None),
         None if device.is_empty() => (None, Some("root= names no device".to_owned())),
@@ -236,6 +236,12 @@ mod tests {
         assert!(request("root=").refusal.is_some());
         let by_id = request("root=live:/dev/disk/by-id/usb-x").refusal.unwrap();
         assert!(by_id.contains("there is no udev"), "{by_id}");
+        let in_dracut = request("root=live:/dev/disk/by-id/usb-x rd.overlay=/dev/dm-1:/a/b")
+            .in_dracut(Duration::ZERO);
+        assert_eq!(in_dracut.refusal, None, "dracut has udev");
+        assert_eq!(in_dracut.nodes(), ["disk/by-id/usb-x", "dm-1"]);
+        let wrong = request("root=nfs:x").in_dracut(Duration::ZERO);
+        assert!(wrong.refusal.is_some());
     }
 
     #[test]

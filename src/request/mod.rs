@@ -45,7 +45,7 @@ pub struct Request {
     pub blacklist: Vec<String>,
     /// What the user should hear of: misspelt words, words that do nothing here.
     pub notices: Vec<String>,
-    /// Why the words can't be followed at all, if they can't.
+    /// Why the words can't be followed at all, if they can't. With a medium: not without udev.
     pub refusal: Option<String>,
     /// Whose initramfs this is.
     pub host: Host,
@@ -70,6 +70,10 @@ impl Request {
     pub fn in_dracut(mut self, now: Duration) -> Self {
         let until = now + self.timeout.take().unwrap_or(self.retry);
         self.host = Host::Dracut { until };
+        // A device that is named, and refused, is a link of udev: which is there.
+        if self.medium.is_some() {
+            self.refusal = None;
+        }
         self
     }
 
@@ -85,6 +89,23 @@ impl Request {
             None => Some(format!("{text:?} names no device and no file")),
         };
         self
+    }
+
+    /// Nodes below /dev that the words name.
+    pub fn nodes(&self) -> Vec<String> {
+        let upper = match &self.upper.place {
+            Place::Named(spec, _) => Some(spec),
+            _ => None,
+        };
+        let nodes = self
+            .medium
+            .iter()
+            .chain(upper)
+            .filter_map(|spec| match spec {
+                DeviceSpec::Node(node) => Some(node.clone()),
+                _ => None,
+            });
+        nodes.collect()
     }
 
     /// When nobody is waited for any longer, as time since the kernel's start; none is never.
