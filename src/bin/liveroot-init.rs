@@ -23,6 +23,9 @@ has none, liveroot; see liveroot-init(8).
   dracut [DEVICE|FILE]
                  mounts the live root at /sysroot, in an initramfs of dracut; reads the
                  kernel's words from standard input. DEVICE or FILE stands above root=
+  claim          says whether the words on standard input name a live root
+  generator NORMAL EARLY LATE
+                 writes systemd's units for it, see systemd.generator(7)
   shutdown [poweroff|reboot|halt|kexec]
                  takes the live system apart, and ends the machine
   watch          warns users when what takes the changes fills
@@ -48,6 +51,8 @@ extern "C" fn main(_count: c_int, _words: *const *const c_char) -> c_int {
     match face {
         Face::Init => boot::run_as_init(&arguments),
         Face::Dracut => boot::dracut::run(rest),
+        Face::Claim => say(&boot::generator::claim(), 0),
+        Face::Generator => boot::generator::run(rest),
         Face::Shutdown => boot::end::run(rest),
         Face::Watch => boot::watch::run(rest),
         Face::Command => {

@@ -17,6 +17,7 @@ pub mod end;
 pub mod examine;
 pub mod failure;
 pub mod gather;
+pub mod generator;
 pub mod handoff;
 pub mod home;
 pub mod hunt;

@@ -102,7 +102,11 @@ fn report_strangers(said: &[Said], notices: &mut Vec<String>) {
             Some(entry) if entry.support == Support::NotYet => {
                 notices.push(format!("{key}: understood, not acted on by this version"));
             }
-            Some(_) => {}
+            Some(entry) => {
+                if let Support::Instead(what) = entry.support {
+                    notices.push(format!("{key}: {what}"));
+                }
+            }
             None => match words::nearest(&key) {
                 Some((name, true)) => {
                     notices.push(format!("{key}: unknown word, did you mean {name}?"));
@@ -334,6 +338,8 @@ mod tests {
         assert!(r.notices[0].contains("did you mean rd.live.squashimg"));
         assert!(r.notices[1].contains("understood, not acted on"));
         assert!(r.notices[2].contains("unknown word"));
+        let old = request("rd.live.overlay.thin").notices;
+        assert!(old.len() == 1 && old[0].contains("overlayfs"), "{old:?}");
     }
 
     #[test]

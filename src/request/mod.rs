@@ -4,6 +4,7 @@
 //! ([`Request`]). [`words`] is the one table of words.
 #![forbid(unsafe_code)]
 
+pub mod claim;
 pub mod device;
 pub mod said;
 pub mod size;
