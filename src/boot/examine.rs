@@ -2,6 +2,7 @@
 //! nothing that has a place in the tree yet. Dropped, it leaves no trace.
 
 use super::gather::parse_manifest;
+use super::isoscan::Host;
 use super::loader::Loader;
 use super::machine::Machine;
 use super::probe::FileSource;
@@ -52,6 +53,8 @@ pub struct Stack {
     pub init_resolved: String,
     /// For the search.
     pub found: Found,
+    /// The disk that holds the ISO file which the medium is. The last to fall.
+    pub host: Option<Host>,
 }
 
 /// Mounts the candidate and its image; the reason, as people read it, if that can't be.
@@ -92,6 +95,7 @@ pub fn examine(
         loop_device,
         init_resolved,
         found,
+        host: None,
     })
 }
 

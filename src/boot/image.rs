@@ -24,6 +24,9 @@ pub fn attach(machine: &Machine, stack: Stack, report: &mut Report) -> Result<Im
         std::fs::create_dir_all(at).map_err(|e| Error::io("creating", at.display(), &e))?;
         mount.attach(at)
     };
+    if let Some(host) = stack.host {
+        host.attach(machine, report).map_err(Failure::Medium)?;
+    }
     place(stack.medium, &machine.live()).map_err(Failure::Medium)?;
     place(stack.image, &machine.rootfsbase()).map_err(Failure::Medium)?;
     if let Some(barrier) = stack.barrier {

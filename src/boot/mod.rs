@@ -21,6 +21,7 @@ pub mod handoff;
 pub mod home;
 pub mod hunt;
 pub mod image;
+pub mod isoscan;
 pub mod leave;
 pub mod left;
 pub mod limits;

@@ -74,6 +74,16 @@ pub struct MediumReport {
     pub label: Option<String>,
     pub uuid: Option<String>,
     pub why: String,
+    pub iso: Option<IsoReport>,
+    pub released: bool,
+}
+
+/// The ISO file that the medium is, and the device that holds it.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct IsoReport {
+    pub path: String,
+    pub device: String,
 }
 
 /// The image on it. `size` in bytes.
@@ -223,7 +233,9 @@ impl Report {
         } else {
             "the initramfs"
         };
-        let why = match &candidate.device.parent {
+        let device = &candidate.device;
+        let why = match &device.parent {
+            _ if device.host.is_some() => "the file that iso-scan/filename names".to_owned(),
             Some(disk) => format!("named by {by}; partition of {disk}, preferred to the disk"),
             None => format!("named by {by}"),
         };
@@ -233,6 +245,11 @@ impl Report {
             label: facts.and_then(|f| f.label.as_ref()).map(Label::to_string),
             uuid: facts.and_then(|f| f.uuid.clone()),
             why,
+            iso: device.host.as_ref().map(|host| IsoReport {
+                path: format!("/{}", search.wanted.iso.as_deref().unwrap_or_default()),
+                device: format!("/dev/{host}"),
+            }),
+            released: false,
         });
     }
 
@@ -301,6 +318,7 @@ pub fn describe_verdict(verdict: &Verdict) -> (&'static str, String) {
             "waiting",
             "has the name; its partitions are looked at first".to_owned(),
         ),
+        Verdict::Holds(device) => ("holds-iso", format!("holds the ISO file, seen as {device}")),
         Verdict::OtherImage(found) => {
             let id = found.id.as_ref().map_or("none", |id| id.short());
             ("other-image", format!("holds another image (id {id})"))
