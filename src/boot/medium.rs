@@ -92,6 +92,7 @@ pub fn find<'a>(
         live_dir: request.live_dir.clone(),
         image_path: wanted.image_path.clone(),
         init: request.init.clone(),
+        named: wanted.named,
     };
     let own = wanted.id.clone();
     let search = Search::new(wanted, limits, clock::since_boot());

@@ -1,5 +1,6 @@
 //! Facts of a device, and whether they are those of the medium that is wanted.
 
+use super::image::is_packed;
 use crate::ondisk::{FsFacts, FsKind};
 use crate::request::DeviceSpec;
 use crate::units::{ImageId, Label, Sectors};
@@ -104,8 +105,9 @@ pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(
     match facts.fs.as_ref().map(|f| f.kind) {
         None => Err("no file system that is known here".to_owned()),
         Some(kind) if can_hold_image(kind) => Ok(()),
-        Some(kind @ (FsKind::Squashfs | FsKind::Erofs)) => Err(format!(
-            "a bare {} image; this version wants it in a file",
+        Some(kind) if is_packed(kind) && wanted.named => Ok(()),
+        Some(kind) if is_packed(kind) => Err(format!(
+            "a bare {} image, taken only when the words name it",
             kind.name()
         )),
         Some(kind) => Err(format!("{}, which can't hold a live image", kind.name())),
