@@ -41,8 +41,8 @@ pub struct Stack {
     pub node: PathBuf,
     /// Its file system.
     pub fs: FsKind,
-    /// The medium's mount.
-    pub medium: Detached,
+    /// The medium's mount; none once it is released.
+    pub medium: Option<Detached>,
     /// Behind the mount, so that it falls after it: a medium with a journal takes no writes.
     pub barrier: Option<WriteBarrier>,
     /// The image on it; none when its own file system is the root.
@@ -96,7 +96,7 @@ pub fn examine(
     Ok(Stack {
         node,
         fs,
-        medium,
+        medium: Some(medium),
         barrier,
         image,
         lower,

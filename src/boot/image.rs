@@ -29,7 +29,9 @@ pub fn attach(machine: &Machine, stack: Stack, report: &mut Report) -> Result<Im
         host.attach(machine, report).map_err(Failure::Medium)?;
     }
     let lower = stack.lower;
-    place(stack.medium, &machine.live()).map_err(Failure::Medium)?;
+    if let Some(medium) = stack.medium {
+        place(medium, &machine.live()).map_err(Failure::Medium)?;
+    }
     if let Some(outer) = lower.outer {
         place(outer.mount, &machine.squashfs()).map_err(Failure::Medium)?;
     }

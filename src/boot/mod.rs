@@ -10,6 +10,7 @@ pub mod ask;
 pub mod borrow;
 pub mod check;
 pub mod close;
+pub mod copy;
 pub mod dirs;
 pub mod dracut;
 pub mod early;
@@ -35,6 +36,8 @@ pub mod page;
 pub mod partition;
 pub mod probe;
 pub mod processes;
+pub mod progress;
+pub mod ram;
 pub mod report;
 pub mod reserve;
 pub mod root;
@@ -167,7 +170,11 @@ fn tell(
     loader.stop();
     report.step("search");
 
-    let image = image::attach(machine, medium.stack, report)?;
+    let stack = ram::copy(machine, request, loader, medium.stack, report)?;
+    if report.copy.is_some() {
+        report.step("copy");
+    }
+    let image = image::attach(machine, stack, report)?;
     report.step("image");
 
     let upper = upper::prepare(machine, request, loader, found, &own, report)?;

@@ -24,6 +24,7 @@ pub struct Report {
     pub candidates: Vec<CandidateReport>,
     pub medium: Option<MediumReport>,
     pub image: Option<ImageReport>,
+    pub copy: Option<CopyReport>,
     pub upper: Option<UpperReport>,
     pub uppers: Vec<OtherReport>,
     pub home: Option<HomeReport>,
@@ -109,6 +110,19 @@ pub struct InnerReport {
     pub path: String,
     pub size: u64,
     pub fs: &'static str,
+}
+
+/// What was copied to memory: `image`, or `inner` for the one inside. `size` in bytes,
+/// `took_us` in microseconds.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct CopyReport {
+    pub what: &'static str,
+    pub from: String,
+    pub path: String,
+    pub size: u64,
+    pub took_us: u64,
+    pub mib_per_s: u64,
 }
 
 /// Where writes go. `size` in bytes; `options` as the kernel shows them. What follows is
@@ -199,6 +213,7 @@ impl Report {
             candidates: Vec::new(),
             medium: None,
             image: None,
+            copy: None,
             upper: None,
             uppers: Vec::new(),
             home: None,
