@@ -41,7 +41,8 @@ pub struct Stack {
     pub node: PathBuf,
     /// Its file system.
     pub fs: FsKind,
-    /// The medium's mount; none once it is released.
+    /// The medium's mount; none once it is released, or when a file of the initramfs is the
+    /// image.
     pub medium: Option<Detached>,
     /// Behind the mount, so that it falls after it: a medium with a journal takes no writes.
     pub barrier: Option<WriteBarrier>,

@@ -42,15 +42,17 @@ pub fn gather(
     Left {
         schema: LEFT_SCHEMA,
         image,
-        medium: medium.map(|m| match m.released {
-            false => mounted(&m.device, &m.fs, &machine.live()),
-            true => LeftMount {
-                device: m.device.clone(),
-                number: block::number(&machine.sys, &m.device),
-                fs: m.fs.clone(),
-                ..LeftMount::default()
-            },
-        }),
+        medium: medium
+            .filter(|m| m.device.starts_with("/dev/"))
+            .map(|m| match m.released {
+                false => mounted(&m.device, &m.fs, &machine.live()),
+                true => LeftMount {
+                    device: m.device.clone(),
+                    number: block::number(&machine.sys, &m.device),
+                    fs: m.fs.clone(),
+                    ..LeftMount::default()
+                },
+            }),
         upper,
         saved,
         directory: directory.map(|path| path.trim_start_matches('/').to_owned()),

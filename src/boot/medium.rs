@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::hunt::{self, Hunt};
 use super::loader::Loader;
 use super::machine::Machine;
+use super::named;
 use super::report::{MediumReport, Report};
 use super::saved::Own;
 use crate::layout::ImageManifest;
@@ -68,6 +69,9 @@ pub fn describe(wanted: &Wanted) -> String {
         (None, Some(spec)) => spec,
         (None, None) => "any medium".to_owned(),
     };
+    if matches!(wanted.spec, Some(DeviceSpec::Path(_))) {
+        return text;
+    }
     text += &format!(" with {}", wanted.image_path);
     if let Some(id) = &wanted.id {
         text += &format!(" (id {})", id.short());
@@ -84,6 +88,7 @@ pub fn find<'a>(
     loader: &'a Loader,
     report: &mut Report,
 ) -> Result<(Hunt<'a>, Medium), Failure> {
+    let wanted = named::settle(machine, wanted);
     let limits = Limits {
         timeout: request.timeout,
         give_up: request.ends_at(),

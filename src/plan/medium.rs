@@ -26,6 +26,19 @@ pub struct Device {
 }
 
 impl Device {
+    /// One of which nothing but the name is known.
+    pub fn named(name: &str) -> Self {
+        Device {
+            name: name.to_owned(),
+            size: Sectors(0),
+            parent: None,
+            partitions: Vec::new(),
+            optical: false,
+            model: String::new(),
+            host: None,
+        }
+    }
+
     /// Name of the disk that it is, or is on.
     pub fn disk(&self) -> &str {
         self.parent.as_deref().unwrap_or(&self.name)
@@ -157,6 +170,7 @@ pub fn match_name(spec: &DeviceSpec, device: &Device, facts: &Facts) -> Result<(
                 has == Some(want),
             )
         }
+        DeviceSpec::Path(path) => Err(format!("not {path}")),
         DeviceSpec::Node(want) => same(
             "node",
             Some(device.name.clone()),
