@@ -9,6 +9,7 @@ pub mod apart;
 pub mod ask;
 pub mod borrow;
 pub mod check;
+pub mod check_medium;
 pub mod close;
 pub mod dirs;
 pub mod dracut;
@@ -163,6 +164,11 @@ fn tell(
     report.take_others(hunt.others(found.device().map(|d| &*d.name)));
     loader.stop();
     report.step("search");
+
+    if request.check {
+        check_medium::check(machine, loader, &medium.stack.node, report)?;
+        report.step("check");
+    }
 
     let image = image::attach(machine, medium.stack, report)?;
     report.step("image");

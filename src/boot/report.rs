@@ -23,6 +23,7 @@ pub struct Report {
     pub request: RequestReport,
     pub candidates: Vec<CandidateReport>,
     pub medium: Option<MediumReport>,
+    pub check: Option<CheckReport>,
     pub image: Option<ImageReport>,
     pub upper: Option<UpperReport>,
     pub uppers: Vec<OtherReport>,
@@ -74,6 +75,16 @@ pub struct MediumReport {
     pub label: Option<String>,
     pub uuid: Option<String>,
     pub why: String,
+}
+
+/// What `rd.live.check` came to. `length` in bytes, of what the checksum covers.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct CheckReport {
+    pub device: String,
+    pub verdict: &'static str,
+    pub reason: String,
+    pub length: u64,
 }
 
 /// The image on it. `size` in bytes.
@@ -175,6 +186,7 @@ impl Report {
             },
             candidates: Vec::new(),
             medium: None,
+            check: None,
             image: None,
             upper: None,
             uppers: Vec::new(),

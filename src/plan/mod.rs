@@ -3,6 +3,7 @@
 
 pub mod announced;
 pub mod check;
+pub mod check_medium;
 pub mod end;
 pub mod face;
 pub mod fill;

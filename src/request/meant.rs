@@ -28,6 +28,7 @@ pub fn decide_request(said: &[Said]) -> Request {
             layout::SQUASHFS_IMG,
             &mut notices,
         ),
+        check: words.is_on("rd.live.check", false),
         upper: read_upper(&words, &mut notices),
         eject: words.is_on("liveroot.eject", false),
         init: words.text("init").filter(|t| !t.is_empty()),
@@ -335,6 +336,19 @@ mod tests {
         assert!(r.notices[2].contains("unknown word"));
         let old = request("rd.live.overlay.thin").notices;
         assert!(old.len() == 1 && old[0].contains("overlayfs"), "{old:?}");
+    }
+
+    #[test]
+    fn a_check_can_be_switched_off_again() {
+        assert!(request("rd.live.check").check && request("check=1").check);
+        for off in [
+            "",
+            "rd.live.check=0",
+            "rd.live.check rd.live.check=no",
+            "check=off",
+        ] {
+            assert!(!request(off).check, "{off}");
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Request {
     pub live_dir: String,
     /// `rd.live.squashimg`: the image below [`Request::live_dir`].
     pub squashimg: String,
+    /// `rd.live.check`: the medium is read through and compared with its checksum first.
+    pub check: bool,
     /// Where writes go.
     pub upper: UpperRequest,
     /// `liveroot.eject`: the disc comes out at the end.
