@@ -59,7 +59,7 @@ pub fn read_implanted(source: &dyn ByteSource) -> Result<Option<Implanted>, Read
 }
 
 /// Of a primary volume descriptor.
-fn parse(descriptor: &[u8]) -> Option<Implanted> {
+pub fn parse(descriptor: &[u8]) -> Option<Implanted> {
     if byte(descriptor, 0) != 1 || !has_magic(descriptor, 1, b"CD001") {
         return None;
     }
