@@ -234,7 +234,7 @@ mod tests {
     /// An image of `sectors`, with fields in its area.
     fn image(sectors: u32, fields: &str) -> Vec<u8> {
         let mut image: Vec<u8> = (0..sectors * SECTOR as u32)
-            .map(|n| (n * 7 >> 3) as u8)
+            .map(|n| (n * 7 / 8) as u8)
             .collect();
         let at = DESCRIPTOR as usize;
         image[at..at + 6].copy_from_slice(b"\x01CD001");
