@@ -32,6 +32,7 @@ pub fn decide_request(said: &[Said]) -> Request {
         iso: read_iso(&words, &mut notices),
         copy: read_copy(&words),
         min_memory: read_min_memory(&words, &mut notices),
+        check: words.is_on("rd.live.check", false),
         upper: read_upper(&words, &mut notices),
         eject: words.is_on("liveroot.eject", false),
         init: words.text("init").filter(|t| !t.is_empty()),
@@ -383,6 +384,19 @@ mod tests {
         assert!(r.notices[2].contains("unknown word"));
         let old = request("rd.live.overlay.thin").notices;
         assert!(old.len() == 1 && old[0].contains("overlayfs"), "{old:?}");
+    }
+
+    #[test]
+    fn a_check_can_be_switched_off_again() {
+        assert!(request("rd.live.check").check && request("check=1").check);
+        for off in [
+            "",
+            "rd.live.check=0",
+            "rd.live.check rd.live.check=no",
+            "check=off",
+        ] {
+            assert!(!request(off).check, "{off}");
+        }
     }
 
     #[test]

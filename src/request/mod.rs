@@ -37,6 +37,8 @@ pub struct Request {
     pub copy: Copy,
     /// `rd.minmem`: what must stay of the machine's memory when an image is copied there.
     pub min_memory: Bytes,
+    /// `rd.live.check`: the medium is read through and compared with its checksum first.
+    pub check: bool,
     /// Where writes go.
     pub upper: UpperRequest,
     /// `liveroot.eject`: the disc comes out at the end.

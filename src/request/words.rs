@@ -105,7 +105,7 @@ pub const WORDS: &[Word] = &[
     word("rd.retry", Dracut, Number, "180", Acted, "seconds until that power-off"),
     word("rd.timeout", Dracut, Number, "0 (no limit)", Acted, "seconds after which the failure page is shown at the latest"),
     word("rd.live.ram", Dracut, Bool, "off", Acted, "copy the image to memory and release the medium").also(&["live_ram"]),
-    word("rd.live.check", Dracut, Bool, "off", NotYet, "check the medium before it is used"),
+    word("rd.live.check", Dracut, Bool, "off", Acted, "read the whole medium first and compare it with the checksum that implantisomd5 left in it; Esc skips that").also(&["check"]),
     word("rd.live.overlay.overlayfs", Dracut, Bool, "on", Idle, "overlayfs is what is always used"),
     word("rd.live.overlay.readonly", Dracut, Bool, "off", Acted, "show the saved changes and leave them as they are; writes go to memory").also(&["rd.overlay.readonly", "readonly_overlay"]),
     word("rd.live.overlay.reset", Dracut, Bool, "off", Acted, "throw the saved changes away and begin anew, without a question").also(&["rd.overlay.reset", "reset_overlay"]),
