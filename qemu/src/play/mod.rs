@@ -77,6 +77,7 @@ impl Stage<'_> {
                 self.scenario,
                 self.boot,
                 self.media,
+                dir,
             )?),
             Start::Ovmf => Firmware::Ovmf,
             Start::SeaBios => Firmware::SeaBios,
@@ -109,6 +110,7 @@ impl Stage<'_> {
             .filter_map(|held| held.err().map(|trouble| trouble.0))
             .collect();
         if broken.is_empty() {
+            let _ = fs::remove_file(dir.join(prepare::APPENDED));
             return Ok(cpu);
         }
         Err(Trouble(broken.join("\n")))
