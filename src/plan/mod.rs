@@ -6,6 +6,8 @@ pub mod check;
 pub mod end;
 pub mod face;
 pub mod fill;
+pub mod generator;
+pub mod image;
 pub mod init;
 pub mod medium;
 pub mod modules;

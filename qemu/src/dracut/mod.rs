@@ -10,16 +10,13 @@ use crate::scenario::{ByDracut, Version};
 use crate::tool;
 use crate::trouble::{Result, While};
 use crate::world::World;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tree::Tree;
 
 const RECIPE: &str = "dracut 4";
-
-/// The agent, as packages install it, and dracut's modules; in a tree.
-const AGENT: &str = "usr/lib/liveroot/liveroot-init";
-const MODULES: &str = "usr/lib/dracut/modules.d";
 
 /// A kernel and an initramfs that dracut made for any machine.
 #[derive(Clone, Debug)]
@@ -136,16 +133,14 @@ pub fn initramfs(world: &World, order: &Order) -> Result<Dracut> {
     } else {
         Vec::new()
     };
-    let from: Vec<&Path> = files.iter().map(|(from, _)| &**from).collect();
+    let from: Vec<&Path> = files.iter().map(|file| &**file).collect();
     let content = Key::of_files(&from)?;
     let key = Key::of(&[RECIPE, &tree.key.0, &order.words, &content.0]);
     let entry = world.cache.entry("dracut", &order.name, &key, |dir| {
         let copy = dir.join("tree");
         tool::run(Command::new("cp").arg("-al").arg(&tree.path).arg(&copy))?;
-        for (from, to) in &files {
-            let to = copy.join(to);
-            fs::create_dir_all(to.parent().unwrap_or(&copy))?;
-            fs::copy(from, &to).doing(format!("copying {}", from.display()))?;
+        if order.ours {
+            install(&world.product, &copy)?;
         }
         // dracut-network of Debian asks for its module in every initramfs.
         let _ = fs::remove_file(copy.join("etc/dracut.conf.d/11-ifcfg.conf"));
@@ -159,22 +154,35 @@ pub fn initramfs(world: &World, order: &Order) -> Result<Dracut> {
     })
 }
 
-/// What is installed into the tree: from where, and to where in it.
-fn ours(product: &Product) -> Result<Vec<(PathBuf, PathBuf)>> {
+/// What `make install` takes and dracut reads.
+fn ours(product: &Product) -> Result<Vec<PathBuf>> {
     let modules = product.source.join("dracut-module");
-    let mut files = vec![(product.agent(), AGENT.into())];
+    let mut files = vec![product.agent(), product.source.join("Makefile")];
     for module in fs::read_dir(&modules).doing(format!("reading {}", modules.display()))? {
-        let module = module?;
-        if !module.file_type()?.is_dir() {
-            continue;
-        }
-        for file in fs::read_dir(module.path())?.flatten() {
-            let to = Path::new(MODULES).join(module.file_name());
-            files.push((file.path(), to.join(file.file_name())));
+        let module = module?.path();
+        if module.is_dir() {
+            files.extend(fs::read_dir(module)?.flatten().map(|file| file.path()));
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// As a package is made.
+fn install(product: &Product, tree: &Path) -> Result<()> {
+    let word = |name: &str, path: &Path| {
+        let mut word = OsString::from(format!("{name}="));
+        word.push(path);
+        word
+    };
+    let agent = product.agent();
+    tool::run(
+        Command::new("make")
+            .current_dir(&product.source)
+            .args(["--silent", "install"])
+            .arg(word("DESTDIR", tree))
+            .arg(word("BUILT", agent.parent().unwrap_or(&agent))),
+    )
 }
 
 fn run(tree: &Tree, copy: &Path, order: &Order) -> Result<()> {
