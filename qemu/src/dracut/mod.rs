@@ -65,8 +65,8 @@ impl Version {
     fn packages(self) -> &'static str {
         match self {
             Version::V059 | Version::V106 => ",dracut-live,isc-dhcp-client",
-            // dmsquash-live is in dracut-core.
-            Version::V112 => ",dhcpcd-base",
+            // dmsquash-live is in dracut-core, switch_root in the last one.
+            Version::V112 => ",dhcpcd-base,util-linux-extra",
         }
     }
 }
@@ -192,7 +192,7 @@ fn run(tree: &Tree, copy: &Path, order: &Order) -> Result<()> {
         mount --rbind /dev \"$1/dev\"; mount -t proc proc \"$1/proc\"; mount -t sysfs sys \"$1/sys\"
         tree=$1 release=$2 words=$3
         shift 3
-        eval chroot '\"$tree\"' dracut --force --no-hostonly --no-early-microcode \"$words\" \\
+        eval chroot '\"$tree\"' dracut --force --stdlog 4 --no-hostonly --no-early-microcode \"$words\" \\
             /initrd '\"$release\"' >\"$tree/said\" 2>&1 || { cat \"$tree/said\"; exit 1; }
         for module; do
             grep -q \"Including module: $module \" \"$tree/said\" && continue
