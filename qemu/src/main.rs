@@ -20,6 +20,7 @@ mod play;
 mod product;
 mod roots;
 mod scenario;
+mod serve;
 mod suite;
 mod tool;
 mod trees;

@@ -10,7 +10,8 @@ use crate::machine::drive::{Bus, Drive};
 use crate::media::{self, Medium, Order};
 use crate::parts;
 use crate::roots;
-use crate::scenario::{Boot, Content, Scenario, TreeKind};
+use crate::scenario::{Boot, Content, RootForm, Scenario, TreeKind};
+use crate::serve::Server;
 use crate::trees::{self, Tree};
 use crate::trouble::{Result, While};
 use crate::world::World;
@@ -99,6 +100,17 @@ pub fn drives(
         });
     }
     Ok(drives)
+}
+
+/// Serves what the scenario asks for, if it asks.
+pub fn server(world: &World, scenario: &Scenario) -> Result<Option<Server>> {
+    if scenario.serve.is_empty() {
+        return Ok(None);
+    }
+    let image =
+        |(path, form): (&String, &RootForm)| Ok((path.clone(), roots::image(&world.cache, *form)?));
+    let files = scenario.serve.iter().map(image).collect::<Result<_>>()?;
+    Server::start(files).map(Some)
 }
 
 /// The kernel with the initramfs and the words of a medium, as its own boot loader would

@@ -62,6 +62,10 @@ pub struct Scenario {
     /// Drives, in the order of their device lines.
     #[serde(default, rename = "drive")]
     pub drives: Vec<DriveSpec>,
+    /// Roots that the guest can fetch, by the path behind `{HTTP}/` in its words; it then has a
+    /// network card.
+    #[serde(default)]
+    pub serve: BTreeMap<String, RootForm>,
     /// What is done while it runs; of the only boot, as the next four.
     #[serde(default, rename = "step")]
     steps: Vec<Step>,
