@@ -80,6 +80,9 @@ pub struct DriveSpec {
     pub size: Option<u64>,
     /// What it says its serial number is: udev makes links of it.
     pub serial: Option<String>,
+    /// Whether a boot may change all of it: its table too.
+    #[serde(default)]
+    pub written: bool,
     /// Kind of the table, if it has no medium.
     #[serde(default)]
     pub table: Table,
