@@ -75,7 +75,8 @@ pub fn run<'a>(
     hunt.walk();
     if let Some(DeviceSpec::Path(path)) = hunt.search.wanted.spec.clone() {
         hunt.search.end();
-        let named = named::examine(machine, loader, &hunt.sought, &path).map_err(Failure::Words)?;
+        let named = named::examine(machine, loader, &hunt.sought, &path);
+        let named = named.map_err(|why| Failure::Words(format!("named as the medium: {why}")))?;
         report.medium = Some(named.medium);
         return Ok((hunt, named.name, named.stack));
     }
