@@ -1,6 +1,7 @@
 #!/bin/bash
 # dracut's module of liveroot: docs/dracut.md. Its number is of the range for others' modules and
-# below dmsquash-live's (90, 70 since 108): the first file at a destination stays.
+# below dmsquash-live's (90, 70 since 108) and livenet's: the first file at a destination stays,
+# so what is installed here stands where theirs would.
 
 # Where packages put the agent.
 liveroot_agent=/usr/lib/liveroot/liveroot-init
@@ -11,27 +12,51 @@ check() {
     return 255
 }
 
+# initqueue is a module since 108, before that a part of base: naming it then fails the build.
+# shellcheck disable=SC2154 # dracutbasedir is dracut's own
 depends() {
+    local -a initqueue=("$dracutbasedir"/modules.d/[0-9][0-9]initqueue)
     echo base
+    [[ ! -d ${initqueue[0]} ]] || echo initqueue
 }
 
 installkernel() {
-    # What a medium is on and in, whatever this host has.
+    # What a medium is on and in, whatever this host has. What the kernel lacks or has built in
+    # is no error.
     hostonly='' instmods \
-        loop squashfs erofs overlay iso9660 udf vfat exfat nls_cp437 nls_iso8859-1 nls_ascii nls_utf8 \
-        ext4 xfs btrfs f2fs crc32c_generic crc32c_intel crc32_generic crc32_pclmul \
-        xhci-pci ehci-pci ohci-pci uhci-hcd usb-storage uas sd_mod sr_mod \
-        ahci ata_piix ata_generic nvme mmc_block sdhci-pci sdhci-acpi \
-        virtio_pci virtio_blk virtio_scsi
+        loop squashfs erofs overlay iso9660 udf vfat exfat ntfs3 ext4 xfs btrfs f2fs \
+        nls_cp437 nls_iso8859-1 nls_ascii nls_utf8 \
+        crc32c_generic crc32c_intel crc32_generic crc32_pclmul crc32c libcrc32c \
+        xhci-pci xhci-plat-hcd ehci-pci ehci-platform ohci-pci ohci-platform uhci-hcd \
+        usb-storage uas sd_mod sr_mod \
+        ahci ata_piix ata_generic pata_acpi nvme vmd \
+        mmc_block sdhci-pci sdhci-acpi rtsx_pci_sdmmc rtsx_usb_sdmmc \
+        virtio_pci virtio_mmio virtio_blk virtio_scsi \
+        hv_storvsc vmw_pvscsi mptspi xen-blkfront
 }
 
 # shellcheck disable=SC2154 # moddir and systemdutildir are dracut's own
 install() {
+    local generators=$systemdutildir/system-generators
     inst_simple "$liveroot_agent" /usr/bin/liveroot-init
+    inst_simple "$moddir/liveroot-lib.sh" /lib/liveroot-lib.sh
+    # find and cp are for updates only, in the manner of dmsquash-live.
+    inst_multiple mount umount ln find cp mkdir
     inst_hook cmdline 28 "$moddir/parse-liveroot.sh"
+    inst_hook pre-udev 30 "$moddir/liveroot-rules.sh"
     inst_hook pre-mount 10 "$moddir/mount-liveroot.sh"
-    # A generator runs before any hook: dmsquash-live's would make systemd wait for its device.
-    if dracut_module_included dmsquash-live; then
-        inst_script "$moddir/nothing.sh" "$systemdutildir/system-generators/dracut-dmsquash-generator"
+    # Its number and name are those of dmsquash-live's hook, which so is not there twice.
+    inst_hook pre-pivot 20 "$moddir/apply-live-updates.sh"
+    inst_hook cleanup 90 "$moddir/watch-liveroot.sh"
+    inst_script "$moddir/dmsquash-live-root.sh" /sbin/dmsquash-live-root
+    # kiwi-live brings its own use of it.
+    dracut_module_included kiwi-live || inst_script "$moddir/iso-scan.sh" /sbin/iso-scan
+    # systemd-initrd until 107.
+    if dracut_module_included systemd || dracut_module_included systemd-initrd; then
+        inst_script "$moddir/liveroot-generator.sh" "$generators/liveroot-generator"
+        # All generators run at once, and theirs write the same file: with a device, for which
+        # systemd would wait 50 minutes.
+        inst_script "$moddir/nothing.sh" "$generators/dracut-dmsquash-generator"
+        inst_script "$moddir/nothing.sh" "$generators/dracut-livenet-generator"
     fi
 }

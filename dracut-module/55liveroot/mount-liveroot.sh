@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2154 # dracut's own
 if [ "$root" = liveroot ] && ! ismounted "$NEWROOT"; then
-    # dracut without systemd mounts it noexec, and the program that ends the live system is there.
-    mount -o remount,exec /run
-    getcmdline | liveroot-init dracut || emergency_shell "No live root; the reason is above and in /run/liveroot/report.json"
+    # shellcheck source=/dev/null
+    . /lib/liveroot-lib.sh
+    liveroot_step || emergency_shell "No live root; the reason is above and in /run/liveroot/report.json"
 fi

@@ -1,2 +1,2 @@
 #!/bin/sh
-# Stands where dmsquash-live's generator would.
+# Stands where the generators of dmsquash-live and livenet would.

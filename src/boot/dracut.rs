@@ -12,9 +12,10 @@ use super::page;
 use super::report::Report;
 use super::{LAST_INSERTIONS, Told, tell};
 use crate::plan::init::is_systemd;
-use crate::request::said;
+use crate::request::said::{self, Said};
 use crate::request::{Request, decide_request};
-use crate::sys::{clock, kmsg, process};
+use crate::sys::turn::Turn;
+use crate::sys::{clock, kmsg, mount, process};
 use std::fs::File;
 use std::io::{Read, Write};
 
@@ -28,13 +29,18 @@ const FAILED: &[u8] = b"-";
 
 /// The face: 0 when the root is at /sysroot, else 1, once a page has said why. As with PID 1
 /// the work is a child's: a thread that hangs in a broken disk's driver must not keep dracut.
-pub fn run() -> i32 {
+/// `arguments` are those behind `dracut`: none, or the device or file that root= does not name.
+pub fn run(arguments: &[String]) -> i32 {
     let machine = Machine::running();
-    let mut line = Vec::new();
-    // Without words there is no root=, and the page says so.
-    let _ = std::io::stdin().take(WORDS).read_to_end(&mut line);
-    let words = said::split(&line);
-    let request = decide_request(&words).in_dracut(clock::since_boot());
+    let words = read_words();
+    let _turn = lock(&machine);
+    if stands(&machine) {
+        return 0;
+    }
+    let mut request = decide_request(&words).in_dracut(clock::since_boot());
+    if let Some(medium) = arguments.first() {
+        request = request.with_medium(medium);
+    }
     let parameters = gather::parameters(&words);
     let said = process::run_in_child(|pipe| step_in_child(&machine, &request, parameters, pipe));
     let failure = match said.as_deref() {
@@ -45,6 +51,27 @@ pub fn run() -> i32 {
     };
     page::show(&machine, &page::render(&failure, &request, &[], None));
     1
+}
+
+/// The words, as dracut's getcmdline gives them to standard input.
+pub fn read_words() -> Vec<Said> {
+    let mut line = Vec::new();
+    // Without words there is no root=, and the page says so.
+    let _ = std::io::stdin().take(WORDS).read_to_end(&mut line);
+    said::split(&line)
+}
+
+/// Ventoy calls us beside dracut's hook: one after the other, and the second finds the root
+/// there. Without the file each is on its own, as when it is called once.
+fn lock(machine: &Machine) -> Option<Turn> {
+    let path = machine.run.join("initramfs/.liveroot.lock");
+    std::fs::create_dir_all(path.parent()?).ok()?;
+    Turn::wait(File::create(path).ok()?).ok()
+}
+
+/// Whether something is mounted at /sysroot.
+fn stands(machine: &Machine) -> bool {
+    !mount::shown_number(&machine.proc, &machine.sysroot).is_empty()
 }
 
 fn step_in_child(

@@ -6,10 +6,12 @@
 use super::machine::Machine;
 use super::report::Report;
 use crate::layout::{LEFT_JSON, Left, RUN_BIN, RUN_DIR, SHUTDOWN};
+use crate::sys::mount::shown_number;
 use crate::sys::{Error, process};
 use crate::units::shown;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The unit of `watch`. It leaves at SIGTERM at once; what a private view of the mounts
 /// would need is left out, for such a view holds the file systems that are to be unmounted.
@@ -52,9 +54,26 @@ pub fn leave_behind(machine: &Machine, systemd: bool, left: &Left, report: &mut 
     done(write_facts(machine, left));
     done(write_notices(machine, &left.notices));
     done(copy_program(machine).and_then(|()| match systemd {
-        true => write_unit(machine),
+        true => write_unit(machine).and_then(|()| link_volatile_root(machine)),
         false => Ok(()),
     }));
+}
+
+/// What systemd reads to know the device behind a root that is an overlay: gpt-auto-generator,
+/// repart and bootctl. A link of the form that `volatile-root.c` writes, /dev/block/MAJOR:MINOR
+/// of the file system below. It is the image's loop device: of the medium's disk, systemd would
+/// mount partitions and start swap that are nobody's business here.
+const VOLATILE_ROOT: &str = "systemd/volatile-root";
+
+fn link_volatile_root(machine: &Machine) -> Result<(), Error> {
+    let number = shown_number(&machine.proc, &machine.rootfsbase());
+    // None, or of a file system without a device (btrfs): systemd takes no link for no device.
+    if number.is_empty() || number.starts_with("0:") {
+        return Ok(());
+    }
+    let name = machine.run.join(VOLATILE_ROOT);
+    symlink(format!("/dev/block/{number}"), &name)
+        .map_err(|e| Error::io("linking", name.display(), &e))
 }
 
 fn write_facts(machine: &Machine, left: &Left) -> Result<(), Error> {
@@ -135,10 +154,15 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
 /// Starts `watch` where no systemd does: after the mounts moved, in the new root, with
 /// nothing of ours but a limit.
 pub fn start_watch(machine: &Machine) {
-    let program = format!("/run/{RUN_DIR}/{RUN_BIN}/{AGENT}");
-    if let Err(e) = process::start_detached(&machine.sysroot, &program, "watch", WATCH_MEMORY) {
+    if let Err(e) = start_watch_in(&machine.sysroot, Duration::ZERO) {
         log::warn!("{e}");
     }
+}
+
+/// In a root that /run is moved into within `patience`.
+pub fn start_watch_in(root: &Path, patience: Duration) -> Result<(), Error> {
+    let program = format!("/run/{RUN_DIR}/{RUN_BIN}/{AGENT}");
+    process::start_detached(root, &program, "watch", WATCH_MEMORY, patience)
 }
 
 #[cfg(test)]
@@ -154,6 +178,12 @@ mod tests {
         std::fs::create_dir_all(machine.sysroot.join(image)).unwrap();
         std::fs::create_dir_all(machine.proc.join("self")).unwrap();
         std::fs::write(machine.proc.join("self/exe"), "the program").unwrap();
+        let base = machine.rootfsbase();
+        let mounts = format!(
+            "40 1 7:3 / {} ro - squashfs /dev/loop3 ro\n",
+            base.display()
+        );
+        std::fs::write(machine.proc.join("self/mountinfo"), mounts).unwrap();
         let mut report = Report::new(&decide_request(&[]));
         leave_behind(&machine, true, left, &mut report);
         (dir, machine, report)
@@ -180,6 +210,8 @@ mod tests {
         let wanted = "systemd/system/multi-user.target.wants/liveroot-watch.service";
         let unit = std::fs::read_to_string(machine.run.join(wanted)).unwrap();
         assert!(unit.contains("MemoryMax="));
+        let backing = std::fs::read_link(machine.run.join(VOLATILE_ROOT)).unwrap();
+        assert_eq!(backing, Path::new("/dev/block/7:3"));
         assert!(!machine.run.join("initramfs/.need_shutdown").exists());
     }
 

@@ -7,7 +7,7 @@ use super::machine::Machine;
 use super::report::{ModuleRecord, Report, micros};
 use super::unpack::{Dictionary, unpack};
 use crate::plan::modules::{ModuleId, ModuleIndex, Rank, decide_parameters};
-use crate::sys::module::{Inserted, insert_file, insert_image};
+use crate::sys::module::{Inserted, insert_file, insert_image, insert_packed_file};
 use crate::sys::{Error, clock, power, process};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -347,12 +347,14 @@ impl Shared {
         let began = clock::since_boot();
         let parameters = decide_parameters(&module.name, &self.parameters);
         let path = self.dir.join(&module.path);
-        // Other people's compression: the kernel asks modprobe for what is mounted or opened,
-        // and udev for the rest.
-        if path.extension().is_some_and(|e| e == "xz" || e == "gz") {
-            return None;
-        }
-        let result = match self.insert_from(&path, &parameters) {
+        let inserted = match self.insert_from(&path, &parameters) {
+            Ok(Some(inserted)) => Ok(inserted),
+            // Other people's compression, in a kernel that does not unpack it: it asks modprobe
+            // for what is mounted or opened, and udev for the rest.
+            Ok(None) => return None,
+            Err(e) => Err(e),
+        };
+        let result = match inserted {
             Ok(Inserted::Loaded) => "loaded".to_owned(),
             Ok(Inserted::Already) => "already there".to_owned(),
             Ok(Inserted::NoDevice) => "no device".to_owned(),
@@ -371,14 +373,20 @@ impl Shared {
         })
     }
 
-    /// Inserts a module file, plain or compressed with zstd by our builder.
-    fn insert_from(&self, path: &Path, parameters: &str) -> Result<Inserted, Error> {
-        if path.extension().is_none_or(|e| e != "zst") {
-            return insert_file(path, parameters);
+    /// Inserts a module file: plain, compressed with zstd by our builder, or by somebody else.
+    fn insert_from(&self, path: &Path, parameters: &str) -> Result<Option<Inserted>, Error> {
+        match path.extension().map(|e| e.as_encoded_bytes()) {
+            Some(b"xz" | b"gz") => return insert_packed_file(path, parameters),
+            Some(b"zst") => {}
+            _ => return insert_file(path, parameters).map(Some),
         }
         let packed = std::fs::read(path).map_err(|e| Error::io("reading", path.display(), &e))?;
-        let image = unpack(&packed, self.dictionary.as_ref())
-            .ok_or_else(|| Error::new("unpacking", path.display(), libc::EBADMSG))?;
-        insert_image(path, &image, parameters)
+        match unpack(&packed, self.dictionary.as_ref()) {
+            Some(image) => insert_image(path, &image, parameters).map(Some),
+            // Not as our builder packs: the frame does not say how long it is.
+            None => insert_packed_file(path, parameters)?
+                .ok_or_else(|| Error::new("unpacking", path.display(), libc::EBADMSG))
+                .map(Some),
+        }
     }
 }

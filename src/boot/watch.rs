@@ -3,6 +3,7 @@
 //! Resident: it keeps no list and no text from one look to the next. Who is logged in is
 //! whoever has a terminal: utmp(5) is not written everywhere.
 
+use super::leave::start_watch_in;
 use super::machine::Machine;
 use super::processes;
 use super::status::{read_left, room};
@@ -12,11 +13,28 @@ use crate::plan::process::{Terminal, terminal};
 use crate::sys::{console, kmsg, process};
 use crate::units::shown;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A stage of dracut's that takes longer between two mounts has stopped in a shell.
+const ENTERED: Duration = Duration::from_secs(3600);
 
 /// The face. `--once` is for tests.
+///
+/// `--enter ROOT`, for dracut's last hook: starts it there, once /run has come.
 pub fn run(words: &[String]) -> i32 {
     let machine = Machine::running();
     kmsg::KmsgLog::open(&machine.dev).install();
+    if let [enter, root] = words
+        && enter == "--enter"
+    {
+        return match start_watch_in(Path::new(root), ENTERED) {
+            Ok(()) => 0,
+            Err(e) => {
+                log::warn!("{e}");
+                1
+            }
+        };
+    }
     let Some(left) = read_left(&machine) else {
         return 1;
     };

@@ -7,6 +7,10 @@ pub enum Face {
     Init,
     /// A step of dracut's initramfs.
     Dracut,
+    /// Says whether `root=` is a live root, for a hook of dracut's.
+    Claim,
+    /// A generator of systemd's in dracut's initramfs.
+    Generator,
     /// Takes the stack apart and ends the machine.
     Shutdown,
     /// Warns when what takes the writes fills.
@@ -49,6 +53,8 @@ pub fn decide_face<'a>(
         ("shutdown", _) => (Face::Shutdown, arguments),
         (_, "shutdown") => (Face::Shutdown, rest),
         (_, "dracut") => (Face::Dracut, rest),
+        (_, "claim") => (Face::Claim, rest),
+        (_, "generator") => (Face::Generator, rest),
         (_, "watch") => (Face::Watch, rest),
         (_, "status" | "sessions") => (Face::Command, arguments),
         _ => (Face::Misuse, rest),
@@ -97,6 +103,11 @@ mod tests {
             Face::Command
         );
         assert_eq!(face(false, "x", &["dracut"]), (Face::Dracut, vec![]));
+        let given = face(false, "x", &["dracut", "/tmp/a.img"]);
+        assert_eq!(given, (Face::Dracut, vec!["/tmp/a.img".to_owned()]));
+        assert_eq!(face(false, "x", &["claim"]).0, Face::Claim);
+        let dirs = ["generator", "/n", "/e", "/l"];
+        assert_eq!(face(false, "x", &dirs).1, ["/n", "/e", "/l"]);
         assert_eq!(face(true, "/init", &["dracut"]).0, Face::Init);
         assert_eq!(face(false, "x", &["status"]).0, Face::Command);
     }

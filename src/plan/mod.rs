@@ -7,6 +7,8 @@ pub mod check_medium;
 pub mod end;
 pub mod face;
 pub mod fill;
+pub mod generator;
+pub mod image;
 pub mod init;
 pub mod medium;
 pub mod modules;

@@ -128,7 +128,8 @@ fn read_root(word: &Said, live: bool) -> (Option<DeviceSpec>, Option<String>) {
             format!("root={shown} is no live medium: write root=live:…, or add rd.live.image");
         return (None, Some(why));
     };
-    match DeviceSpec::parse(device) {
+    let spec = DeviceSpec::parse_file(device).or_else(|| DeviceSpec::parse(device));
+    match spec {
         Some(DeviceSpec::Node(link)) if link.contains("disk/by-") || link == "cdrom" => {
             let why = format!(
                 "root={shown}: udev makes this link, and there is no udev here: \
@@ -140,7 +141,7 @@ fn read_root(word: &Said, live: bool) -> (Option<DeviceSpec>, Option<String>) {
         None if device.is_empty() => (None, Some("root= names no device".to_owned())),
         None => {
             let why = format!(
-                "root={shown}: not a form that is known here (LABEL=, CDLABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…)"
+                "root={shown}: not a form that is known here (LABEL=, CDLABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…, a file of the initramfs that ends in .iso, .img, .squashfs, .sqfs or .erofs)"
             );
             (None, Some(why))
         }
@@ -227,6 +228,10 @@ mod tests {
             request("\"root=live:CDLABEL=A B\" quiet").medium,
             label("A B")
         );
+        let file = Some(DeviceSpec::Path("/a.img".into()));
+        assert_eq!(request("root=live:/a.img").medium, file);
+        assert_eq!(request("root=/a.img rd.live.image").medium, file);
+        assert!(request("root=live:/a.tar").refusal.is_some());
         assert!(request("root=LABEL=X").refusal.is_some());
         assert!(request("root=live:http://x/y").refusal.is_some());
         assert!(request("root=").refusal.is_some());

@@ -4,6 +4,7 @@
 //! ([`Request`]). [`words`] is the one table of words.
 #![forbid(unsafe_code)]
 
+pub mod claim;
 pub mod device;
 pub mod said;
 pub mod size;
@@ -71,6 +72,20 @@ impl Request {
     pub fn in_dracut(mut self, now: Duration) -> Self {
         let until = now + self.timeout.take().unwrap_or(self.retry);
         self.host = Host::Dracut { until };
+        self
+    }
+
+    /// The same with the medium that dracut's step was given: livenet's and anaconda's argument
+    /// of /sbin/dmsquash-live-root, which stands above root=.
+    pub fn with_medium(mut self, text: &str) -> Self {
+        self.medium = match text.starts_with('/') {
+            true => Some(DeviceSpec::Path(text.to_owned())),
+            false => DeviceSpec::parse(text.as_bytes()),
+        };
+        self.refusal = match &self.medium {
+            Some(_) => None,
+            None => Some(format!("{text:?} names no device and no file")),
+        };
         self
     }
 

@@ -16,6 +16,7 @@ pub mod module;
 pub mod mount;
 pub mod power;
 pub mod process;
+pub mod turn;
 pub mod uevent;
 
 use std::fmt;

@@ -24,6 +24,22 @@ pub fn insert_file(path: &Path, parameters: &str) -> Result<Inserted, Error> {
     verdict(path, nix::kmod::finit_module(&file, &words, flags))
 }
 
+/// `include/uapi/linux/module.h`, since Linux 5.17.
+const MODULE_INIT_COMPRESSED_FILE: libc::c_uint = 4;
+
+/// Inserts the module file at `path`, which the kernel unpacks (CONFIG_MODULE_DECOMPRESS). None
+/// when this kernel can't, or not this kind.
+pub fn insert_packed_file(path: &Path, parameters: &str) -> Result<Option<Inserted>, Error> {
+    let file = File::open(path).map_err(|e| Error::io("opening", path.display(), &e))?;
+    let words = c_string(path, parameters)?;
+    let flags = nix::kmod::ModuleInitFlags::from_bits_retain(MODULE_INIT_COMPRESSED_FILE);
+    match nix::kmod::finit_module(&file, &words, flags) {
+        // An unknown flag or kind; no unpacking in this kernel.
+        Err(nix::Error::EINVAL | nix::Error::EOPNOTSUPP) => Ok(None),
+        answer => verdict(path, answer).map(Some),
+    }
+}
+
 /// Inserts a module whose bytes were unpacked from `path`.
 pub fn insert_image(path: &Path, image: &[u8], parameters: &str) -> Result<Inserted, Error> {
     let words = c_string(path, parameters)?;

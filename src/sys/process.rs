@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// Whether this process is PID 1.
 pub fn is_first() -> bool {
@@ -113,7 +114,15 @@ const NICE: libc::c_int = 10;
 
 /// Starts a program below `root` that is nobody's child for long: without a terminal,
 /// without descriptors, with at most `memory` bytes of address space. `root` becomes its `/`.
-pub fn start_detached(root: &Path, program: &str, word: &str, memory: u64) -> Result<(), Error> {
+/// It waits, for as long as `patience`, until a mount brings the program there: dracut moves
+/// /run into the new root last.
+pub fn start_detached(
+    root: &Path,
+    program: &str,
+    word: &str,
+    memory: u64,
+    patience: Duration,
+) -> Result<(), Error> {
     let fail = |errno: i32| Error::new("starting", program, errno);
     let c = |text: &str| CString::new(text).map_err(|_| fail(libc::EINVAL));
     let path = c(program)?;
@@ -124,7 +133,11 @@ pub fn start_detached(root: &Path, program: &str, word: &str, memory: u64) -> Re
         .write(true)
         .open(root.join("dev/null"))
         .map_err(|e| Error::io("opening", "/dev/null", &e))?;
+    // Open before the program is looked for: a mount that comes in between is told.
+    let mounts = File::open("/proc/self/mountinfo").ok();
     let root = File::open(root).map_err(|e| Error::io("opening", root.display(), &e))?;
+    let patience = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+    let mounts = mounts.as_ref().map_or(-1, AsRawFd::as_raw_fd);
     let limit = libc::rlimit {
         rlim_cur: memory,
         rlim_max: memory,
@@ -143,6 +156,15 @@ pub fn start_detached(root: &Path, program: &str, word: &str, memory: u64) -> Re
                 // The init that is starting goes first.
                 libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
                 libc::setrlimit(libc::RLIMIT_AS, &limit);
+                let mut change = libc::pollfd {
+                    fd: mounts,
+                    events: libc::POLLPRI,
+                    revents: 0,
+                };
+                // A change of mounts since the last look is POLLPRI (proc(5)).
+                while libc::access(path.as_ptr(), libc::X_OK) != 0
+                    && libc::poll(&raw mut change, 1, patience) > 0
+                {}
                 libc::execv(path.as_ptr(), words.as_ptr());
             }
             libc::_exit(127)

@@ -1,0 +1,4 @@
+#!/bin/sh
+# The name by which Ventoy sees that iso-scan/filename= will be followed (ventoy-os-lib.sh). The
+# step at pre-mount follows it, without mounting what it searches; nothing is left to do here.
+exit 0
