@@ -19,6 +19,7 @@ busybox-static user space of the test guests
 cpio initramfs of the bench floor
 zstd compressed kernels and the bench floor
 xz-utils compressed kernels
+make installs liveroot into test trees
 kmod module dependencies of the test trees
 debian-archive-keyring checks what is downloaded
 fdisk partition tables (sfdisk)
@@ -35,7 +36,8 @@ exfatprogs exFAT images
 ntfs-3g NTFS images
 udftools UDF images
 genisoimage ISO images of another maker
-cryptsetup-bin LUKS images'
+cryptsetup-bin LUKS images
+isomd5sum ISO images with an implanted checksum'
 
 # Named by whoever sources this.
 : "${root:?}"

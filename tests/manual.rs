@@ -43,8 +43,10 @@ fn entry(word: &Word) -> String {
         let aliases: Vec<String> = word.aliases.iter().map(|a| escape(a)).collect();
         text += &format!("Also spelt {}.\n", aliases.join(", "));
     }
-    if word.support == Support::NotYet {
-        text += "Understood and reported, not acted on by this version.\n";
+    match word.support {
+        Support::NotYet => text += "Understood and reported, not acted on by this version.\n",
+        Support::Instead(what) => text += &format!("Not used here: {}.\n", escape(what)),
+        Support::Acted | Support::Idle => {}
     }
     text
 }

@@ -112,6 +112,7 @@ impl Bench {
             live_dir: "LiveOS".into(),
             image_path: "LiveOS/squashfs.img".into(),
             init: None,
+            named: false,
         };
         examine::examine(&self.machine, &self.loader, &sought, name, fs)
     }
@@ -135,7 +136,13 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let m = &self.machine;
-        for at in [m.sysroot.clone(), m.overlay(), m.rootfsbase(), m.live()] {
+        for at in [
+            m.sysroot.clone(),
+            m.overlay(),
+            m.rootfsbase(),
+            m.squashfs(),
+            m.live(),
+        ] {
             let _ = mount::unmount(&at, true);
         }
         // An accepted medium stays read-only, and the loop device outlives this test.
@@ -216,7 +223,7 @@ fn a_candidate_that_is_dropped_leaves_no_trace() {
     }
     let bench = Bench::new(|_| ());
     let stack = bench.examine().unwrap();
-    let sysfs = Path::new("/sys/block").join(stack.loop_device.path.file_name().unwrap());
+    let sysfs = Path::new("/sys/block").join(stack.lower.device.file_name().unwrap());
     // Each attachment of a loop device has a number of its own: another test may take the
     // device as soon as it is free.
     let attachment = || {
@@ -247,7 +254,7 @@ fn what_is_no_image_is_refused_with_its_reason() {
     }
     let refusal = |change: fn(&Path)| Bench::new(change).examine().err().unwrap();
     let missing = refusal(|c| fs::remove_file(c.join("LiveOS/squashfs.img")).unwrap());
-    assert_eq!(missing, "no LiveOS/squashfs.img");
+    assert_eq!(missing, "no LiveOS/squashfs.img, no LiveOS/rootfs.img");
     let short = refusal(|c| {
         let file = File::options()
             .write(true)
@@ -326,7 +333,7 @@ fn a_disk_that_was_looked_at_takes_writes_again() {
     let before = digest(&bench.medium_file);
     assert_eq!(
         bench.examine_as(disk.name(), FsKind::Ext).err().unwrap(),
-        "no LiveOS/squashfs.img"
+        "no LiveOS/squashfs.img, no LiveOS/rootfs.img"
     );
     assert!(!disk.is_read_only());
     assert_eq!(digest(&bench.medium_file), before);

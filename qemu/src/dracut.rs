@@ -9,6 +9,7 @@ use crate::scenario::ByDracut;
 use crate::tool;
 use crate::trouble::{Result, Trouble, While};
 use crate::world::World;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,10 +18,6 @@ const RECIPE: &str = "dracut 2";
 const SUITE: &str = "bookworm";
 const PACKAGES: &str = "systemd-sysv,udev,kmod,linux-image-amd64,dracut,dracut-live,dmsetup,\
                         e2fsprogs,squashfs-tools,procps";
-
-/// The agent, as packages install it, and dracut's modules; in a tree.
-const AGENT: &str = "usr/lib/liveroot/liveroot-init";
-const MODULES: &str = "usr/lib/dracut/modules.d";
 
 /// A kernel and an initramfs that dracut made for any machine.
 #[derive(Clone, Debug)]
@@ -39,7 +36,7 @@ pub fn initramfs(world: &World, kind: ByDracut) -> Result<Dracut> {
         ByDracut::Peer => Key::of(&[RECIPE, SUITE, PACKAGES, words]),
         ByDracut::Plain | ByDracut::Systemd => {
             let files = ours(&world.product)?;
-            let files: Vec<&Path> = files.iter().map(|(from, _)| &**from).collect();
+            let files: Vec<&Path> = files.iter().map(|file| &**file).collect();
             Key::of(&[RECIPE, SUITE, PACKAGES, words, &Key::of_files(&files)?.0])
         }
     };
@@ -56,11 +53,7 @@ pub fn initramfs(world: &World, kind: ByDracut) -> Result<Dracut> {
                     .arg(&tree),
             )?;
             if kind != ByDracut::Peer {
-                for (from, to) in ours(&world.product)? {
-                    let to = tree.join(to);
-                    fs::create_dir_all(to.parent().unwrap_or(&tree))?;
-                    fs::copy(&from, &to).doing(format!("copying {}", from.display()))?;
-                }
+                install(&world.product, &tree)?;
             }
             run(&tree, words)?;
             fs::rename(tree.join("initrd"), dir.join("initrd"))?;
@@ -87,22 +80,35 @@ fn words(kind: ByDracut) -> &'static str {
     }
 }
 
-/// What is installed into the tree: from where, and to where in it.
-fn ours(product: &Product) -> Result<Vec<(PathBuf, PathBuf)>> {
+/// What `make install` takes and dracut reads.
+fn ours(product: &Product) -> Result<Vec<PathBuf>> {
     let modules = product.source.join("dracut-module");
-    let mut files = vec![(product.agent(), AGENT.into())];
+    let mut files = vec![product.agent(), product.source.join("Makefile")];
     for module in fs::read_dir(&modules).doing(format!("reading {}", modules.display()))? {
-        let module = module?;
-        if !module.file_type()?.is_dir() {
-            continue;
-        }
-        for file in fs::read_dir(module.path())?.flatten() {
-            let to = Path::new(MODULES).join(module.file_name());
-            files.push((file.path(), to.join(file.file_name())));
+        let module = module?.path();
+        if module.is_dir() {
+            files.extend(fs::read_dir(module)?.flatten().map(|file| file.path()));
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// As a package is made.
+fn install(product: &Product, tree: &Path) -> Result<()> {
+    let word = |name: &str, path: &Path| {
+        let mut word = OsString::from(format!("{name}="));
+        word.push(path);
+        word
+    };
+    let agent = product.agent();
+    tool::run(
+        Command::new("make")
+            .current_dir(&product.source)
+            .args(["--silent", "install"])
+            .arg(word("DESTDIR", tree))
+            .arg(word("BUILT", agent.parent().unwrap_or(&agent))),
+    )
 }
 
 /// The Debian tree with dracut, `tree`, and its kernel, `vmlinux`.

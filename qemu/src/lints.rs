@@ -22,9 +22,9 @@ pub enum Lint {
 }
 
 /// What the agent may have: it is read from slow sticks by slow firmware.
-const AGENT_BYTES: usize = 1_500_000;
+const AGENT_BYTES: usize = 1_700_000;
 /// Likewise, compressed as in an initramfs.
-const AGENT_PACKED: usize = 640_000;
+const AGENT_PACKED: usize = 720_000;
 
 /// In the order they run, quick ones first.
 pub const ALL: [Lint; 4] = [Lint::Fmt, Lint::Shell, Lint::Size, Lint::Clippy];
@@ -46,7 +46,7 @@ impl Lint {
             Lint::Fmt => "cargo fmt --check",
             Lint::Clippy => "cargo clippy -- -D warnings, of all targets",
             Lint::Shell => "shellcheck of every shell script of the checkout",
-            Lint::Size => "the agent has at most 1.5 MB, 640 KB by zstd -19",
+            Lint::Size => "the agent has at most 1.7 MB, 720 KB by zstd -19",
         }
     }
 

@@ -18,6 +18,7 @@ mod mutate;
 mod parts;
 mod play;
 mod product;
+mod roots;
 mod scenario;
 mod suite;
 mod tool;

@@ -186,7 +186,21 @@ pub fn marker(cache: &Cache, kernel: &Kernel) -> Result<Tree> {
     Tree::at(&entry)
 }
 
-fn make_marker(tree: &Path, kernel: &Kernel) -> Result<()> {
+/// The same without a kernel and its modules: small, for roots in many forms.
+pub fn marker_root(cache: &Cache) -> Result<Tree> {
+    let key = Key::of(&[MARKER_RECIPE, "root", &parts::key().0]);
+    let entry = cache.entry("trees", "marker-root", &key, |dir| {
+        let tree = dir.join("tree");
+        make_user_space(&tree)?;
+        parts::install(cache, &tree)?;
+        parts::install_busybox_init(&tree)?;
+        parts::install_fsck(&tree)?;
+        Ok(fs::write(dir.join("made-from"), &key.0)?)
+    })?;
+    Tree::at(&entry)
+}
+
+fn make_user_space(tree: &Path) -> Result<()> {
     for dir in [
         "boot",
         "dev",
@@ -227,6 +241,11 @@ fn make_marker(tree: &Path, kernel: &Kernel) -> Result<()> {
         tree.join("etc/os-release"),
         "ID=marker\nNAME=Marker\nPRETTY_NAME=\"Marker tree\"\nVERSION_ID=1\n",
     )?;
+    Ok(())
+}
+
+fn make_marker(tree: &Path, kernel: &Kernel) -> Result<()> {
+    make_user_space(tree)?;
     let modules = tree.join("usr/lib/modules").join(&kernel.version);
     tool::run(
         Command::new("cp")

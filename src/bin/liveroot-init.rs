@@ -20,8 +20,9 @@ image's own init. `liveroot build` puts it into an image. The kernel words it re
 liveroot.cmdline(7). In the live system it is /run/initramfs/shutdown and, where the image
 has none, liveroot; see liveroot-init(8).
 
-  dracut         mounts the live root at /sysroot, in an initramfs of dracut; reads the
-                 kernel's words from standard input
+  dracut [DEVICE|FILE]
+                 mounts the live root at /sysroot, in an initramfs of dracut; reads the
+                 kernel's words from standard input. DEVICE or FILE stands above root=
   claim          says whether the words on standard input name a live root
   generator NORMAL EARLY LATE
                  writes systemd's units for it, see systemd.generator(7)
@@ -49,7 +50,7 @@ extern "C" fn main(_count: c_int, _words: *const *const c_char) -> c_int {
     let (face, rest) = decide_face(first, &program.to_string_lossy(), &texts);
     match face {
         Face::Init => boot::run_as_init(&arguments),
-        Face::Dracut => boot::dracut::run(),
+        Face::Dracut => boot::dracut::run(rest),
         Face::Claim => say(&boot::generator::claim(), 0),
         Face::Generator => boot::generator::run(rest),
         Face::Shutdown => boot::end::run(rest),

@@ -13,7 +13,7 @@ use super::report::Report;
 use super::{LAST_INSERTIONS, Told, tell};
 use crate::plan::init::is_systemd;
 use crate::request::said::{self, Said};
-use crate::request::{Request, decide_request};
+use crate::request::{Request, decide_request_with_udev};
 use crate::sys::turn::Turn;
 use crate::sys::{clock, kmsg, mount, process};
 use std::fs::File;
@@ -29,14 +29,18 @@ const FAILED: &[u8] = b"-";
 
 /// The face: 0 when the root is at /sysroot, else 1, once a page has said why. As with PID 1
 /// the work is a child's: a thread that hangs in a broken disk's driver must not keep dracut.
-pub fn run() -> i32 {
+/// `arguments` are those behind `dracut`: none, or the device or file that root= does not name.
+pub fn run(arguments: &[String]) -> i32 {
     let machine = Machine::running();
     let words = read_words();
     let _turn = lock(&machine);
     if stands(&machine) {
         return 0;
     }
-    let request = decide_request(&words).in_dracut(clock::since_boot());
+    let mut request = decide_request_with_udev(&words).in_dracut(clock::since_boot());
+    if let Some(medium) = arguments.first() {
+        request = request.with_medium(medium);
+    }
     let parameters = gather::parameters(&words);
     let said = process::run_in_child(|pipe| step_in_child(&machine, &request, parameters, pipe));
     let failure = match said.as_deref() {

@@ -2,18 +2,18 @@
 //! nothing that has a place in the tree yet. Dropped, it leaves no trace.
 
 use super::gather::parse_manifest;
+use super::imagefile::ImageFile;
 use super::loader::Loader;
+use super::lower::{self, Lower};
 use super::machine::Machine;
-use super::probe::FileSource;
 use crate::layout::MEDIUM_JSON;
-use crate::ondisk::{FsKind, probe, squashfs};
-use crate::plan::init::decide_inits;
+use crate::ondisk::FsKind;
+use crate::plan::image::{decide_paths, describe_absent, is_packed, may_be_root};
 use crate::plan::medium::Found;
 use crate::sys::Error;
 use crate::sys::block::{self, WriteBarrier};
-use crate::sys::loopdev::{LoopDevice, attach_read_only};
 use crate::sys::mount::{Access, Detached, MountOption};
-use crate::units::Bytes;
+use crate::units::ImageId;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use std::fs::File;
 use std::io::Read;
@@ -29,27 +29,25 @@ pub struct Sought {
     pub image_path: String,
     /// `init=`.
     pub init: Option<String>,
+    /// Whether the words name the medium: then its own file system may be the root.
+    pub named: bool,
 }
 
-/// A medium with its image mounted, detached.
+/// A medium with its root file system mounted, detached.
 #[derive(Debug)]
 pub struct Stack {
     /// Node of the medium.
     pub node: PathBuf,
     /// Its file system.
     pub fs: FsKind,
-    /// The medium's mount.
-    pub medium: Detached,
+    /// The medium's mount; none when a file of the initramfs is the image.
+    pub medium: Option<Detached>,
     /// Behind the mount, so that it falls after it: a medium with a journal takes no writes.
     pub barrier: Option<WriteBarrier>,
-    /// The image's mount.
-    pub image: Detached,
-    /// File system of the image.
-    pub image_fs: FsKind,
-    /// Holds the loop device until the image has its place.
-    pub loop_device: LoopDevice,
-    /// Where the links of init lead.
-    pub init_resolved: String,
+    /// The image on it; none when its own file system is the root.
+    pub image: Option<ImageFile>,
+    /// The root file system.
+    pub lower: Lower,
     /// For the search.
     pub found: Found,
 }
@@ -63,36 +61,66 @@ pub fn examine(
     fs: FsKind,
 ) -> Result<Stack, String> {
     let node = block::node(&machine.dev, name);
-    let (medium, barrier) = mount_untouched(loader, &node, fs)?;
-    let path = &sought.image_path;
-    let file = open_below(medium.root(), path, ResolveFlags::BENEATH)
-        .map_err(|e| match e {
-            rustix::io::Errno::NOENT => format!("no {path}"),
-            e => format!("{path}: {e}"),
-        })
-        .map(File::from)?;
-    let (file, size, image_fs) = check_image(file, path)?;
-    loader.need("loop");
-    let label = machine.live().join(path);
-    let loop_device = attach_read_only(&machine.dev, &file, &label).map_err(|e| e.to_string())?;
-    loader.need(&format!("fs-{}", image_fs.name()));
-    let device = loop_device.path.to_string_lossy();
-    let image = Detached::mount(image_fs.name(), &device, Access::ReadOnly, &[])
-        .map_err(|e| format!("{path} can't be mounted: {e}"))?;
-    let (init, init_resolved) = find_init(&image, sought.init.as_deref())?;
-    let id = read_id(&medium, &sought.live_dir);
-    let found = Found { id, size, init };
+    let device = match is_packed(fs) {
+        true => Some(ImageFile::of_device(&node)?),
+        false => None,
+    };
+    let (medium, barrier, image, lower) = match device {
+        Some(image) => {
+            let init = sought.init.as_deref();
+            let mut lower = lower::mount_image(machine, loader, &image, init)?;
+            // What lies around the root is the medium.
+            let medium = match lower.outer.take() {
+                Some(outer) => outer.mount,
+                None => mount_untouched(loader, &node, fs)?.0,
+            };
+            (medium, None, Some(image), lower)
+        }
+        None => {
+            let (medium, barrier) = mount_untouched(loader, &node, fs)?;
+            let (image, lower) = find_root(machine, loader, sought, (&node, fs, &medium))?;
+            (medium, barrier, image, lower)
+        }
+    };
+    let found = Found {
+        // It says what the file beside it is, not what the medium is.
+        id: image
+            .as_ref()
+            .and_then(|_| read_id(&medium, &sought.live_dir)),
+        size: image.as_ref().map_or(0, |image| image.size),
+        init: lower.init.clone(),
+    };
     Ok(Stack {
         node,
         fs,
-        medium,
+        medium: Some(medium),
         barrier,
         image,
-        image_fs,
-        loop_device,
-        init_resolved,
+        lower,
         found,
     })
+}
+
+/// An image on the medium, else the medium itself.
+fn find_root(
+    machine: &Machine,
+    loader: &Loader,
+    sought: &Sought,
+    (node, fs, medium): (&Path, FsKind, &Detached),
+) -> Result<(Option<ImageFile>, Lower), String> {
+    let init = sought.init.as_deref();
+    let paths = decide_paths(fs, &sought.live_dir, &sought.image_path);
+    if let Some(image) = ImageFile::find(medium.root(), &paths, &machine.live())? {
+        let lower = lower::mount_image(machine, loader, &image, init)?;
+        return Ok((Some(image), lower));
+    }
+    let tree = may_be_root(sought.named, fs);
+    let lower = match tree {
+        true => lower::mount_tree(node, fs, init)?,
+        false => None,
+    };
+    let lower = lower.ok_or_else(|| describe_absent(&paths, tree))?;
+    Ok((None, lower))
 }
 
 /// Options that keep a journal from being replayed; none for what has no journal.
@@ -149,55 +177,8 @@ pub fn mount_untouched(
     Err(last)
 }
 
-/// An image is accepted by its own superblock and when it is as long as that says.
-fn check_image(file: File, path: &str) -> Result<(File, u64, FsKind), String> {
-    use crate::ondisk::ByteSource;
-    let source = FileSource::new(file);
-    let size = source.len();
-    let fs = probe::probe_filesystem(&source).map_err(|e| format!("{path}: {e}"))?;
-    let kind = match fs.map(|f| f.kind) {
-        Some(kind @ (FsKind::Squashfs | FsKind::Erofs)) => kind,
-        Some(other) => return Err(format!("{path} is {}, not squashfs or erofs", other.name())),
-        None => return Err(format!("{path} ({}) is no file system image", Bytes(size))),
-    };
-    if let Ok(Some(superblock)) = squashfs::read_superblock(&source)
-        && !superblock.fits(Bytes(size))
-    {
-        return Err(format!("{path} is cut short: {} are there", Bytes(size)));
-    }
-    Ok((source.into_file(), size, kind))
-}
-
-/// The first init of the image that can be executed, and where its links lead.
-fn find_init(image: &Detached, said: Option<&str>) -> Result<(String, String), String> {
-    let tried = decide_inits(said);
-    for path in &tried {
-        let Ok(fd) = open_below(
-            image.root(),
-            path.trim_start_matches('/'),
-            ResolveFlags::IN_ROOT,
-        ) else {
-            continue;
-        };
-        let file = File::from(fd);
-        let executable = file.metadata().is_ok_and(|m| {
-            use std::os::unix::fs::PermissionsExt;
-            m.is_file() && m.permissions().mode() & 0o111 != 0
-        });
-        if executable {
-            // Of a detached mount the kernel shows the path below its root.
-            let resolved = std::fs::read_link(crate::sys::process::fd_path(&file));
-            let resolved = resolved
-                .map(|p| p.to_string_lossy().into_owned())
-                .unwrap_or_default();
-            return Ok((path.clone(), resolved));
-        }
-    }
-    Err(format!("its image has no {}", tried.join(", no ")))
-}
-
 /// The image's id as the medium claims it; foreign media claim none.
-fn read_id(medium: &Detached, live_dir: &str) -> Option<crate::units::ImageId> {
+fn read_id(medium: &Detached, live_dir: &str) -> Option<ImageId> {
     let path = format!("{live_dir}/{MEDIUM_JSON}");
     let fd = open_below(
         medium.root(),

@@ -41,7 +41,9 @@ pub fn gather(
     Left {
         schema: LEFT_SCHEMA,
         image,
-        medium: medium.map(|m| mounted(&m.device, &m.fs, &machine.live())),
+        medium: medium
+            .filter(|m| m.device.starts_with("/dev/"))
+            .map(|m| mounted(&m.device, &m.fs, &machine.live())),
         upper,
         saved,
         directory: directory.map(|path| path.trim_start_matches('/').to_owned()),

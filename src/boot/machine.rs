@@ -47,6 +47,11 @@ impl Machine {
         self.run.join("rootfsbase")
     }
 
+    /// The packed image around the root's, where there is one.
+    pub fn squashfs(&self) -> PathBuf {
+        self.run.join("initramfs/squashfs")
+    }
+
     /// The partition of saved changes, as dmsquash-live names it.
     pub fn saved(&self) -> PathBuf {
         self.run.join("initramfs/overlayfs")

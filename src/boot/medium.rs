@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::hunt::{self, Hunt};
 use super::loader::Loader;
 use super::machine::Machine;
+use super::named;
 use super::report::{MediumReport, Report};
 use super::saved::Own;
 use crate::layout::ImageManifest;
@@ -66,6 +67,7 @@ pub fn describe(wanted: &Wanted) -> String {
         .as_ref()
         .map_or("any medium".to_owned(), ToString::to_string);
     match &wanted.id {
+        _ if matches!(wanted.spec, Some(DeviceSpec::Path(_))) => spec,
         Some(id) => format!("{spec} with {} (id {})", wanted.image_path, id.short()),
         None => format!("{spec} with {}", wanted.image_path),
     }
@@ -80,6 +82,7 @@ pub fn find<'a>(
     loader: &'a Loader,
     report: &mut Report,
 ) -> Result<(Hunt<'a>, Medium), Failure> {
+    let wanted = named::settle(machine, wanted);
     let limits = Limits {
         timeout: request.timeout,
         give_up: request.ends_at(),
@@ -88,6 +91,7 @@ pub fn find<'a>(
         live_dir: request.live_dir.clone(),
         image_path: wanted.image_path.clone(),
         init: request.init.clone(),
+        named: wanted.named,
     };
     let own = wanted.id.clone();
     let search = Search::new(wanted, limits, clock::since_boot());

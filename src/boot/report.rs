@@ -76,7 +76,8 @@ pub struct MediumReport {
     pub why: String,
 }
 
-/// The image on it. `size` in bytes.
+/// The image on it. `size` in bytes, 0 of a plain tree; `device` is what /run/rootfsbase is
+/// mounted from.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct ImageReport {
@@ -84,8 +85,20 @@ pub struct ImageReport {
     pub size: u64,
     pub id: Option<String>,
     #[serde(rename = "loop")]
-    pub loop_device: String,
-    pub fs: String,
+    pub loop_device: Option<String>,
+    pub fs: &'static str,
+    pub layout: &'static str,
+    pub inner: Option<InnerReport>,
+    pub device: String,
+}
+
+/// The image inside it. `size` in bytes.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct InnerReport {
+    pub path: String,
+    pub size: u64,
+    pub fs: &'static str,
 }
 
 /// Where writes go. `size` in bytes; `options` as the kernel shows them. What follows is

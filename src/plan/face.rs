@@ -103,6 +103,8 @@ mod tests {
             Face::Command
         );
         assert_eq!(face(false, "x", &["dracut"]), (Face::Dracut, vec![]));
+        let given = face(false, "x", &["dracut", "/tmp/a.img"]);
+        assert_eq!(given, (Face::Dracut, vec!["/tmp/a.img".to_owned()]));
         assert_eq!(face(false, "x", &["claim"]).0, Face::Claim);
         let dirs = ["generator", "/n", "/e", "/l"];
         assert_eq!(face(false, "x", &dirs).1, ["/n", "/e", "/l"]);

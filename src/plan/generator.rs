@@ -101,6 +101,8 @@ fn by_link(spec: &DeviceSpec) -> Option<String> {
         DeviceSpec::PartUuid(uuid) => format!("dev/disk/by-partuuid/{uuid}"),
         DeviceSpec::PartLabel(label) => format!("dev/disk/by-partlabel/{}", encode(label)),
         DeviceSpec::Node(node) => format!("dev/{node}"),
+        // A file of the initramfs: nobody waits for a link to it.
+        DeviceSpec::Path(_) => return None,
     })
 }
 

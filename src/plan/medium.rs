@@ -1,5 +1,6 @@
 //! Facts of a device, and whether they are those of the medium that is wanted.
 
+use super::image::is_packed;
 use crate::ondisk::{FsFacts, FsKind};
 use crate::request::DeviceSpec;
 use crate::units::{ImageId, Label, Sectors};
@@ -22,6 +23,18 @@ pub struct Device {
 }
 
 impl Device {
+    /// One of which nothing but the name is known.
+    pub fn named(name: &str) -> Self {
+        Device {
+            name: name.to_owned(),
+            size: Sectors(0),
+            parent: None,
+            partitions: Vec::new(),
+            optical: false,
+            model: String::new(),
+        }
+    }
+
     /// Name of the disk that it is, or is on.
     pub fn disk(&self) -> &str {
         self.parent.as_deref().unwrap_or(&self.name)
@@ -100,8 +113,9 @@ pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(
     match facts.fs.as_ref().map(|f| f.kind) {
         None => Err("no file system that is known here".to_owned()),
         Some(kind) if can_hold_image(kind) => Ok(()),
-        Some(kind @ (FsKind::Squashfs | FsKind::Erofs)) => Err(format!(
-            "a bare {} image; this version wants it in a file",
+        Some(kind) if is_packed(kind) && wanted.named => Ok(()),
+        Some(kind) if is_packed(kind) => Err(format!(
+            "a bare {} image, taken only when the words name it",
             kind.name()
         )),
         Some(kind) => Err(format!("{}, which can't hold a live image", kind.name())),
@@ -145,6 +159,7 @@ pub fn match_name(spec: &DeviceSpec, device: &Device, facts: &Facts) -> Result<(
                 has == Some(want),
             )
         }
+        DeviceSpec::Path(path) => Err(format!("not {path}")),
         DeviceSpec::Node(want) => same(
             "node",
             Some(device.name.clone()),

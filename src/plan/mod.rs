@@ -7,6 +7,7 @@ pub mod end;
 pub mod face;
 pub mod fill;
 pub mod generator;
+pub mod image;
 pub mod init;
 pub mod medium;
 pub mod modules;

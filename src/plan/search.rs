@@ -95,6 +95,11 @@ impl Search {
         self.page
     }
 
+    /// No device is sought any longer: what is there is still read, for the upper.
+    pub fn end(&mut self) {
+        self.accepted = true;
+    }
+
     /// One device by name.
     pub fn candidate(&self, name: &str) -> Option<&Candidate> {
         self.candidates.get(name)

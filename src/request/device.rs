@@ -16,7 +16,13 @@ pub enum DeviceSpec {
     PartLabel(Label),
     /// A node below /dev, without that prefix.
     Node(String),
+    /// A path as it stands: a file of the initramfs, or what dracut's step was given. Only the
+    /// medium is named so.
+    Path(String),
 }
+
+/// How the names of files end that `root=` may name; dracut knows the first two.
+const FILES: [&str; 5] = [".iso", ".img", ".squashfs", ".sqfs", ".erofs"];
 
 impl DeviceSpec {
     /// Reads one spelling; none when it is of no known form or empty.
@@ -61,6 +67,23 @@ impl DeviceSpec {
         }
     }
 
+    /// Reads the path of an image or an ISO in the initramfs; none when it is no such name. Below
+    /// /dev only an ISO is one, as in dracut.
+    pub fn parse_file(text: &[u8]) -> Option<Self> {
+        let path = std::str::from_utf8(text).ok()?;
+        let ends = |end: &&str| {
+            let from = path.len().checked_sub(end.len());
+            let tail = from.and_then(|from| path.get(from..));
+            tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+        };
+        let known = match path.starts_with("/dev/") {
+            true => &FILES[..1],
+            false => &FILES[..],
+        };
+        let is_file = path.starts_with('/') && known.iter().any(ends);
+        is_file.then(|| Self::Path(path.to_owned()))
+    }
+
     /// Whether matching it takes the partition table of the parent disk.
     pub fn needs_table(&self) -> bool {
         matches!(self, Self::PartUuid(_) | Self::PartLabel(_))
@@ -75,6 +98,7 @@ impl fmt::Display for DeviceSpec {
             Self::PartUuid(u) => write!(f, "PARTUUID={u}"),
             Self::PartLabel(l) => write!(f, "PARTLABEL={l}"),
             Self::Node(n) => write!(f, "/dev/{n}"),
+            Self::Path(path) => f.write_str(path),
         }
     }
 }
@@ -140,6 +164,33 @@ mod tests {
             DeviceSpec::parse(b"/dev/sda1"),
             Some(DeviceSpec::Node("sda1".into()))
         );
+    }
+
+    #[test]
+    fn a_file_of_the_initramfs_is_known_by_its_end() {
+        let file = |text: &[u8]| DeviceSpec::parse_file(text).map(|spec| spec.to_string());
+        for path in [
+            "/a.ISO",
+            "/b/c.img",
+            "/x.squashfs",
+            "/x.sqfs",
+            "/x.erofs",
+            "/dev/a.iso",
+        ] {
+            assert_eq!(file(path.as_bytes()).as_deref(), Some(path));
+        }
+        for text in [
+            "a.img",
+            "/dev/sda1",
+            "/dev/x.img",
+            "/x",
+            "iso",
+            "/\u{fc}so",
+            "",
+        ] {
+            assert_eq!(file(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(file(b"/\xff.img"), None);
     }
 
     #[test]

@@ -3,13 +3,38 @@
 use super::said::Said;
 use super::upper::read_upper;
 use super::words::{self, Support};
-use super::{DeviceSpec, Host, Request};
+use super::{DeviceSpec, Host, Place, Request};
 use crate::layout;
 use std::time::Duration;
 
 /// Reads the words into a request. Never fails: what can't be followed is a notice, and
 /// what makes the boot impossible is [`Request::refusal`].
 pub fn decide_request(said: &[Said]) -> Request {
+    let mut request = decide_request_with_udev(said);
+    if let Some(DeviceSpec::Node(link)) = request.medium.take_if(|spec| is_udevs(spec)) {
+        request.refusal = Some(format!(
+            "root= with /dev/{link}: udev makes this link, and there is no udev here: \
+             use LABEL=, UUID=, PARTUUID= or the kernel's own name (/dev/sda1)"
+        ));
+    }
+    if let Place::Named(spec, _) = &request.upper.place
+        && is_udevs(spec)
+    {
+        request.upper.place = Place::Refused(format!(
+            "rd.overlay={spec}: udev makes this link, and there is no udev here: use LABEL=, \
+             UUID=, PARTUUID= or the kernel's own name (/dev/sda3)"
+        ));
+    }
+    request
+}
+
+/// A link of udev's, of those that its database alone knows.
+fn is_udevs(spec: &DeviceSpec) -> bool {
+    matches!(spec, DeviceSpec::Node(link) if link.starts_with("disk/by-") || link == "cdrom")
+}
+
+/// The same where udev makes its links.
+pub fn decide_request_with_udev(said: &[Said]) -> Request {
     let mut notices = Vec::new();
     let words = Words(said);
     report_strangers(said, &mut notices);
@@ -102,7 +127,11 @@ fn report_strangers(said: &[Said], notices: &mut Vec<String>) {
             Some(entry) if entry.support == Support::NotYet => {
                 notices.push(format!("{key}: understood, not acted on by this version"));
             }
-            Some(_) => {}
+            Some(entry) => {
+                if let Support::Instead(what) = entry.support {
+                    notices.push(format!("{key}: {what}"));
+                }
+            }
             None => match words::nearest(&key) {
                 Some((name, true)) => {
                     notices.push(format!("{key}: unknown word, did you mean {name}?"));
@@ -123,19 +152,13 @@ fn read_root(word: &Said, live: bool) -> (Option<DeviceSpec>, Option<String>) {
             format!("root={shown} is no live medium: write root=live:…, or add rd.live.image");
         return (None, Some(why));
     };
-    match DeviceSpec::parse(device) {
-        Some(DeviceSpec::Node(link)) if link.starts_with("disk/by-") || link == "cdrom" => {
-            let why = format!(
-                "root={shown}: udev makes this link, and there is no udev here: \
-                 use LABEL=, UUID=, PARTUUID= or the kernel's own name (/dev/sda1)"
-            );
-            (Some(DeviceSpec::Node(link)), Some(why))
-        }
+    let spec = DeviceSpec::parse_file(device).or_else(|| DeviceSpec::parse(device));
+    match spec {
         Some(spec) => (Some(spec), None),
         None if device.is_empty() => (None, Some("root= names no device".to_owned())),
         None => {
             let why = format!(
-                "root={shown}: not a form that is known here (LABEL=, CDLABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…)"
+                "root={shown}: not a form that is known here (LABEL=, CDLABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…, a file of the initramfs that ends in .iso, .img, .squashfs, .sqfs or .erofs)"
             );
             (None, Some(why))
         }
@@ -186,7 +209,7 @@ mod tests {
     use super::*;
     use crate::request::TmpfsSize;
     use crate::request::said::split;
-    use crate::request::upper::{Directory, OnChange, Place};
+    use crate::request::upper::{Directory, OnChange};
     use crate::units::Label;
 
     fn request(line: &str) -> Request {
@@ -222,17 +245,23 @@ mod tests {
             request("\"root=live:CDLABEL=A B\" quiet").medium,
             label("A B")
         );
+        let file = Some(DeviceSpec::Path("/a.img".into()));
+        assert_eq!(request("root=live:/a.img").medium, file);
+        assert_eq!(request("root=/a.img rd.live.image").medium, file);
+        assert!(request("root=live:/a.tar").refusal.is_some());
         assert!(request("root=LABEL=X").refusal.is_some());
         assert!(request("root=live:http://x/y").refusal.is_some());
         assert!(request("root=").refusal.is_some());
         let by_id = request("root=live:/dev/disk/by-id/usb-x").refusal.unwrap();
         assert!(by_id.contains("there is no udev"), "{by_id}");
-        let in_dracut = request("root=live:/dev/disk/by-id/usb-x rd.overlay=/dev/dm-1:/a/b")
-            .in_dracut(Duration::ZERO);
+        let line = b"root=live:/dev/disk/by-id/usb-x rd.overlay=/dev/disk/by-id/y";
+        assert!(matches!(
+            decide_request(&split(line)).upper.place,
+            Place::Refused(_)
+        ));
+        let in_dracut = decide_request_with_udev(&split(line));
         assert_eq!(in_dracut.refusal, None, "dracut has udev");
-        assert_eq!(in_dracut.nodes(), ["disk/by-id/usb-x", "dm-1"]);
-        let wrong = request("root=nfs:x").in_dracut(Duration::ZERO);
-        assert!(wrong.refusal.is_some());
+        assert_eq!(in_dracut.nodes(), ["disk/by-id/usb-x", "disk/by-id/y"]);
     }
 
     #[test]
@@ -335,6 +364,8 @@ mod tests {
         assert!(r.notices[0].contains("did you mean rd.live.squashimg"));
         assert!(r.notices[1].contains("understood, not acted on"));
         assert!(r.notices[2].contains("unknown word"));
+        let old = request("rd.live.overlay.thin").notices;
+        assert!(old.len() == 1 && old[0].contains("overlayfs"), "{old:?}");
     }
 
     #[test]

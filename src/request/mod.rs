@@ -14,7 +14,7 @@ mod meant;
 mod upper;
 
 pub use device::DeviceSpec;
-pub use meant::decide_request;
+pub use meant::{decide_request, decide_request_with_udev};
 pub use size::TmpfsSize;
 pub use upper::{Directory, OnChange, Place, UpperRequest};
 
@@ -45,7 +45,7 @@ pub struct Request {
     pub blacklist: Vec<String>,
     /// What the user should hear of: misspelt words, words that do nothing here.
     pub notices: Vec<String>,
-    /// Why the words can't be followed at all, if they can't. With a medium: not without udev.
+    /// Why the words can't be followed at all, if they can't.
     pub refusal: Option<String>,
     /// Whose initramfs this is.
     pub host: Host,
@@ -70,10 +70,6 @@ impl Request {
     pub fn in_dracut(mut self, now: Duration) -> Self {
         let until = now + self.timeout.take().unwrap_or(self.retry);
         self.host = Host::Dracut { until };
-        // A device that is named, and refused, is a link of udev: which is there.
-        if self.medium.is_some() {
-            self.refusal = None;
-        }
         self
     }
 
@@ -92,6 +88,20 @@ impl Request {
                 _ => None,
             });
         nodes.collect()
+    }
+
+    /// The same with the medium that dracut's step was given: livenet's and anaconda's argument
+    /// of /sbin/dmsquash-live-root, which stands above root=.
+    pub fn with_medium(mut self, text: &str) -> Self {
+        self.medium = match text.starts_with('/') {
+            true => Some(DeviceSpec::Path(text.to_owned())),
+            false => DeviceSpec::parse(text.as_bytes()),
+        };
+        self.refusal = match &self.medium {
+            Some(_) => None,
+            None => Some(format!("{text:?} names no device and no file")),
+        };
+        self
     }
 
     /// When nobody is waited for any longer, as time since the kernel's start; none is never.

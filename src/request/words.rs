@@ -11,6 +11,8 @@ pub enum Support {
     Idle,
     /// Understood and reported; the boot goes on as if it were not there.
     NotYet,
+    /// Of what is not used here; what happens instead is said, and this says it.
+    Instead(&'static str),
 }
 
 /// What follows the `=`.
@@ -81,7 +83,7 @@ impl Word {
 }
 
 use Family::{Dracut, Kernel, Liveroot};
-use Support::{Acted, Idle, NotYet};
+use Support::{Acted, Idle, Instead, NotYet};
 use Value::{Bool, Number, Text};
 
 /// Every word that is read; a line each, so that it reads as the table that it is.
@@ -91,6 +93,7 @@ pub const WORDS: &[Word] = &[
     word("init", Kernel, Text, "/sbin/init, /etc/init, /bin/init, /bin/sh", Acted, "program of the image that becomes PID 1"),
     word("ro", Kernel, Bool, "ro", Acted, "mount the medium read-only (the root overlay is always writable)"),
     word("rw", Kernel, Bool, "ro", Acted, "as ro: a medium is never mounted writable; said in the report"),
+    word("rootflags", Kernel, Text, "none", Instead("the overlay has its own mount options, as with dracut since 109"), "mount options of the root"),
     word("quiet", Kernel, Bool, "off", Idle, "only warnings on the console; the kernel's own log level does it"),
     word("modprobe.blacklist", Kernel, Text, "none", Acted, "modules, parted by commas, that are not loaded for a device").also(&["rd.driver.blacklist", "module_blacklist"]),
     word("rd.live.image", Dracut, Bool, "off", Acted, "root= names a live medium even without live: in front").also(&["liveimg"]),
@@ -106,8 +109,9 @@ pub const WORDS: &[Word] = &[
     word("rd.live.overlay.overlayfs", Dracut, Bool, "on", Idle, "overlayfs is what is always used"),
     word("rd.live.overlay.readonly", Dracut, Bool, "off", Acted, "show the saved changes and leave them as they are; writes go to memory").also(&["rd.overlay.readonly", "readonly_overlay"]),
     word("rd.live.overlay.reset", Dracut, Bool, "off", Acted, "throw the saved changes away and begin anew, without a question").also(&["rd.overlay.reset", "reset_overlay"]),
-    word("rd.live.overlay.thin", Dracut, Bool, "off", NotYet, "of device-mapper snapshots, which are not used"),
-    word("rd.live.overlay.cowfs", Dracut, Text, "ext4", NotYet, "file system of a new overlay partition"),
+    word("rd.live.overlay.thin", Dracut, Bool, "off", Instead("no device-mapper snapshot is made; writes go to an overlayfs, which takes back what is deleted"), "a thin device-mapper snapshot"),
+    word("rd.live.overlay.cowfs", Dracut, Text, "ext4", Instead("liveroot makes no partition at boot; one that is there may be ext4, xfs, btrfs or f2fs"), "file system of a new overlay partition"),
+    word("rd.overlay.crypt", Dracut, Text, "none", Instead("no device is formatted or unlocked at boot; writes go where rd.overlay says, else to memory"), "an encrypted overlay that is made at boot"),
     word("rd.live.overlay.nouserconfirmprompt", Dracut, Bool, "off", Acted, "do not ask when saved changes are missing; start without them"),
     word("rd.writable.fsimg", Dracut, Bool, "off", NotYet, "run a nested file system image from memory").also(&["writable_fsimg"]),
     word("rd.minmem", Dracut, Number, "1024", NotYet, "MiB that must stay free when an image is copied to memory"),

@@ -84,6 +84,14 @@ pub fn read_facts(sys: &Path, name: &str) -> Option<BlockFacts> {
     })
 }
 
+/// The kernel's name of the device with this number (`st_rdev`); none when it has gone.
+pub fn name(sys: &Path, number: u64) -> Option<String> {
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    let link = sys.join("dev/block").join(format!("{major}:{minor}"));
+    let dir = link.canonicalize().ok()?;
+    Some(dir.file_name()?.to_str()?.to_owned())
+}
+
 /// The node below `dev` of a kernel name; sysfs writes `/` as `!`.
 pub fn node(dev: &Path, name: &str) -> std::path::PathBuf {
     dev.join(name.replace('!', "/"))

@@ -251,6 +251,22 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_is_left_to_replay_and_replaying_it_changes_bytes() {
+        let dir = scratch("journal");
+        let image = dir.join("image");
+        fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        tool::run(Command::new("mkfs.ext4").arg("-q").arg(&image)).unwrap();
+        super::super::make::journal(&image).unwrap();
+        let before = fs::read(&image).unwrap();
+        assert!(is_clean(&image).is_err());
+        // Status 1: replayed.
+        let _ = tool::run(Command::new("e2fsck").arg("-p").arg(&image));
+        assert!(is_clean(&image).is_ok());
+        assert!(fs::read(&image).unwrap() != before);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
     fn a_clean_ext4_passes_and_one_with_errors_or_a_journal_to_replay_does_not() {
         let dir = scratch("clean");
         let image = dir.join("image");

@@ -1,8 +1,12 @@
 //! What is on a partition before the first boot, laid out below a directory of the host.
 
+use super::Workshop;
+use crate::fail;
 use crate::media::Medium;
-use crate::scenario::{FileSystem, Holds, PartitionSpec};
+use crate::roots;
+use crate::scenario::{FileSystem, Holds, PartitionSpec, RootForm};
 use crate::tool;
+use crate::trees;
 use crate::trouble::{Result, While};
 use serde_json::Value;
 use std::fs;
@@ -83,6 +87,27 @@ pub fn lay_out(spec: &PartitionSpec, facts: &Facts, helper: &Path, root: &Path) 
         FileSystem::Vfat => "laying out files of a vfat",
         _ => "laying out files of a partition",
     })
+}
+
+/// The root of a live system, in the form that is asked for.
+pub fn lay_out_root(spec: &PartitionSpec, workshop: &Workshop, root: &Path) -> Result<()> {
+    let Some(form) = spec.root else {
+        return Ok(());
+    };
+    let to = root.join(spec.at.as_deref().unwrap_or(form.usual_path()));
+    let from = match form {
+        RootForm::Tree => {
+            let tree = trees::marker_root(workshop.cache)?.path;
+            return tool::run(Command::new("cp").arg("-a").arg(tree.join(".")).arg(root));
+        }
+        RootForm::Iso => match workshop.live {
+            Some(live) => live.iso.clone(),
+            None => fail!("no medium is called live"),
+        },
+        form => roots::image(workshop.cache, form)?,
+    };
+    fs::create_dir_all(to.parent().unwrap_or(root))?;
+    tool::run(Command::new("cp").arg("--sparse=always").args([&from, &to]))
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {

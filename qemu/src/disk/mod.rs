@@ -4,10 +4,12 @@
 
 pub mod check;
 mod content;
+mod exfat;
 mod make;
 
+use crate::cache::Cache;
 use crate::media::Medium;
-use crate::scenario::{DriveSpec, PartitionSpec};
+use crate::scenario::{DriveSpec, FileSystem, PartitionSpec, Table};
 use crate::tool;
 use crate::trouble::{Result, Trouble, While};
 use content::Facts;
@@ -54,6 +56,8 @@ pub struct Workshop<'a> {
     pub live: Option<&'a Medium>,
     /// The guests' helper, for what the host lacks too.
     pub helper: PathBuf,
+    /// Where roots in their forms are.
+    pub cache: &'a Cache,
 }
 
 impl Workshop<'_> {
@@ -81,12 +85,14 @@ impl Workshop<'_> {
             }
             _ => Facts::default(),
         };
-        if !spec.bare {
-            add_partitions(&spec.partitions, medium.is_some(), to)?;
+        match spec.table {
+            _ if spec.bare => {}
+            Table::Mbr => add_old_partitions(&spec.partitions, to)?,
+            Table::Gpt => add_partitions(&spec.partitions, medium.is_some(), to)?,
         }
         for (partition, extent) in spec.partitions.iter().zip(ours(spec, to)?) {
             let file = to.with_extension("partition");
-            make::file_system(partition, extent.length, &facts, &self.helper, &file)?;
+            make::file_system(partition, extent.length, &facts, self, &file)?;
             put(&file, to, extent)?;
             fs::remove_file(&file)?;
         }
@@ -118,6 +124,24 @@ fn add_partitions(partitions: &[PartitionSpec], behind_medium: bool, to: &Path) 
         }
     }
     tool::run(command.arg(to))
+}
+
+/// An MBR, and its partitions aligned as [`copy`] wants them.
+fn add_old_partitions(partitions: &[PartitionSpec], to: &Path) -> Result<()> {
+    let mut script = "label: dos\n".to_owned();
+    for partition in partitions {
+        let kind = match partition.fs {
+            FileSystem::Vfat => "c",
+            FileSystem::Exfat => "7",
+            _ => "83",
+        };
+        script += &format!("size={}MiB, type={kind}\n", partition.size);
+    }
+    tool::shell(
+        "printf '%s' \"$1\" | sfdisk --quiet \"$2\"",
+        &[&script, &to],
+    )
+    .map(drop)
 }
 
 /// The extent of a partition; 0 is the whole drive.

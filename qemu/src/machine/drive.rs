@@ -53,6 +53,8 @@ pub struct Drive {
     pub present: bool,
     /// Whether the guest may write to it.
     pub writable: bool,
+    /// Its serial number, as it tells it; QEMU's own or none.
+    pub serial: Option<String>,
 }
 
 impl Drive {
@@ -64,6 +66,7 @@ impl Drive {
             file: Some(file),
             present: true,
             writable: false,
+            serial: None,
         }
     }
 
@@ -116,6 +119,9 @@ impl Drive {
             Bus::Sd => json!({"driver": "sd-card"}),
         };
         device["id"] = json!(self.id);
+        if let Some(serial) = &self.serial {
+            device["serial"] = json!(serial);
+        }
         if self.file.is_some() {
             device["drive"] = json!(self.node());
         }

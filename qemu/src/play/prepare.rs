@@ -65,6 +65,7 @@ pub fn drives(
     let workshop = Workshop {
         live: media.get("live"),
         helper: parts::helper(&world.cache)?,
+        cache: &world.cache,
     };
     let mut drives = Vec::new();
     for (number, spec) in scenario.drives.iter().enumerate() {
@@ -90,6 +91,7 @@ pub fn drives(
             writable: spec.bus.is_disk() && file.is_some() && !spec.read_only,
             file,
             present: !spec.absent,
+            serial: spec.serial.clone(),
         });
     }
     Ok(drives)

@@ -71,6 +71,11 @@ pub struct DriveSpec {
     pub read_only: bool,
     /// MiB, if it is larger than its medium or has none.
     pub size: Option<u64>,
+    /// What it says its serial number is: udev makes links of it.
+    pub serial: Option<String>,
+    /// Kind of the table, if it has no medium.
+    #[serde(default)]
+    pub table: Table,
     /// Whether its one "partition" is the whole disk.
     #[serde(default)]
     pub bare: bool,
@@ -88,11 +93,25 @@ impl DriveSpec {
         if self.size.is_some() && !self.bus.is_disk() {
             fail!("a disc has no `size`");
         }
+        if self.table == Table::Mbr && self.medium.is_some() {
+            fail!("a medium brings its own table");
+        }
+        self.partitions.iter().try_for_each(PartitionSpec::check)?;
         if self.bare && (self.partitions.len() != 1 || self.medium.is_some()) {
             fail!("a bare disk is one file system and no medium");
         }
         Ok(())
     }
+}
+
+/// A partition table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Table {
+    #[default]
+    Gpt,
+    Mbr,
 }
 
 /// A partition and what is on it.
@@ -119,6 +138,10 @@ pub struct PartitionSpec {
     /// What the file system holds besides `files`.
     #[serde(default)]
     pub content: Holds,
+    /// The root of a live system, in this form.
+    pub root: Option<RootForm>,
+    /// Path of its file, if it is one; otherwise where builders put it.
+    pub at: Option<String>,
     /// Text of files by path; one that ends in `/` is a directory. `{ID}`, `{LABEL}` and
     /// `{UUID}` stand for those of the medium called `live`.
     #[serde(default)]
@@ -126,6 +149,21 @@ pub struct PartitionSpec {
     /// What is broken in it.
     #[serde(default)]
     pub damage: Damage,
+}
+
+impl PartitionSpec {
+    fn check(&self) -> Result<()> {
+        let is_image = self.fs == FileSystem::Image;
+        match self.root {
+            None if is_image => fail!("which form of the root is the image?"),
+            Some(RootForm::Tree | RootForm::Iso) if is_image => fail!("an image is a file system"),
+            Some(form) if self.at.is_some() && (is_image || form == RootForm::Tree) => {
+                fail!("{form:?} is no file here, so `at` is nowhere")
+            }
+            None if self.at.is_some() => fail!("what is `at` that path?"),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn default_type() -> String {
@@ -143,6 +181,56 @@ pub enum FileSystem {
     Btrfs,
     F2fs,
     Vfat,
+    Exfat,
+    /// None around it: it is the image that `root` names.
+    Image,
+}
+
+/// A form in which media hold a root: that of the marker tree, without a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootForm {
+    /// An image of it.
+    Squashfs,
+    /// An image of it.
+    Erofs,
+    /// An image of it, uncompressed and with a journal.
+    Ext4,
+    /// A squashfs with `LiveOS/rootfs.img` in it, an ext4.
+    NestedExt4,
+    /// The same with an XFS.
+    NestedXfs,
+    /// The same with a btrfs.
+    NestedBtrfs,
+    /// No image: its files lie in the file system.
+    Tree,
+    /// The ISO of the medium `live`.
+    Iso,
+}
+
+impl RootForm {
+    /// As scenarios write it; in the cache.
+    pub fn name(self) -> &'static str {
+        match self {
+            RootForm::Squashfs => "squashfs",
+            RootForm::Erofs => "erofs",
+            RootForm::Ext4 => "ext4",
+            RootForm::NestedExt4 => "nested-ext4",
+            RootForm::NestedXfs => "nested-xfs",
+            RootForm::NestedBtrfs => "nested-btrfs",
+            RootForm::Tree => "tree",
+            RootForm::Iso => "iso",
+        }
+    }
+
+    /// Where builders put its file.
+    pub fn usual_path(self) -> &'static str {
+        match self {
+            RootForm::Ext4 => "LiveOS/rootfs.img",
+            RootForm::Iso => "linux.iso",
+            _ => "LiveOS/squashfs.img",
+        }
+    }
 }
 
 /// Prepared content.
@@ -162,7 +250,7 @@ pub enum Holds {
     CowFile,
 }
 
-/// What is broken in an ext4.
+/// What is broken in an ext4; a journal to replay in an XFS too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Damage {
@@ -175,4 +263,26 @@ pub enum Damage {
     Small,
     /// What `e2fsck -p` leaves to a person.
     Grave,
+    /// Nothing, but that its journal has to be replayed.
+    Journal,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_is_a_file_at_a_path_or_the_partition_itself() {
+        let check = |more: &str| {
+            let text = format!("bus = 'usb'\nsize = 9\n[[partition]]\nsize = 8\n{more}\n");
+            toml::from_str::<DriveSpec>(&text).unwrap().check()
+        };
+        assert!(check("fs = 'ext4'\nroot = 'squashfs'\nat = 'LiveOS/rootfs.img'").is_ok());
+        assert!(check("fs = 'image'\nroot = 'erofs'").is_ok());
+        assert!(check("fs = 'image'").is_err());
+        assert!(check("fs = 'image'\nroot = 'iso'").is_err());
+        assert!(check("fs = 'image'\nroot = 'erofs'\nat = 'x'").is_err());
+        assert!(check("fs = 'ext4'\nroot = 'tree'\nat = 'x'").is_err());
+        assert!(check("fs = 'ext4'\nat = 'x'").is_err());
+    }
 }

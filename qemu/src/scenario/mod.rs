@@ -12,7 +12,9 @@ use crate::fail;
 use crate::kernels::KERNELS;
 use crate::trouble::{Result, While};
 pub use boot::{Boot, ByDracut, Check, End, Expect, Step};
-pub use drives::{Content, Damage, DriveSpec, FileSystem, Holds, PartitionSpec, TreeKind};
+pub use drives::{
+    Content, Damage, DriveSpec, FileSystem, Holds, PartitionSpec, RootForm, Table, TreeKind,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;

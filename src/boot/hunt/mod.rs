@@ -10,6 +10,7 @@ use super::gather;
 use super::loader::Loader;
 use super::machine::Machine;
 use super::medium::describe;
+use super::named;
 use super::page;
 use super::probe::{self, probe_device};
 use super::report::Report;
@@ -69,6 +70,12 @@ pub fn run<'a>(
     };
     hunt.listen(report);
     hunt.walk();
+    if let Some(DeviceSpec::Path(path)) = hunt.search.wanted.spec.clone() {
+        hunt.search.end();
+        let named = named::examine(machine, loader, &hunt.sought, &path).map_err(Failure::Words)?;
+        report.medium = Some(named.medium);
+        return Ok((hunt, named.name, named.stack));
+    }
     let name = hunt.run(report);
     report.take_candidates(&hunt.search);
     let name = name?;

@@ -11,7 +11,7 @@ use crate::plan::upper::{
     Decision, Lack, Patience, QUESTION, Times, decide_among, decide_home, decide_lack,
     decide_upper, describe_others,
 };
-use crate::request::{Host, Place};
+use crate::request::{DeviceSpec, Host, Place};
 use crate::sys::clock;
 use crate::units::ImageId;
 use std::time::Duration;
@@ -189,6 +189,10 @@ impl Hunt<'_> {
 
     fn device(&self, name: &str) -> Option<Device> {
         let known = self.search.candidate(name).map(|c| c.device.clone());
+        if let Some(DeviceSpec::Path(_)) = &self.search.wanted.spec {
+            // A file, or a loop device, which no search sees.
+            return known.or_else(|| Some(Device::named(name)));
+        }
         known.or_else(|| gather::device(self.machine, name))
     }
 
