@@ -3,7 +3,7 @@
 use super::said::Said;
 use super::upper::read_upper;
 use super::words::{self, Support};
-use super::{Copy, DeviceSpec, Host, Request};
+use super::{Copy, DeviceSpec, Host, Place, Request};
 use crate::layout;
 use crate::units::Bytes;
 use std::time::Duration;
@@ -11,6 +11,31 @@ use std::time::Duration;
 /// Reads the words into a request. Never fails: what can't be followed is a notice, and
 /// what makes the boot impossible is [`Request::refusal`].
 pub fn decide_request(said: &[Said]) -> Request {
+    let mut request = decide_request_with_udev(said);
+    if let Some(DeviceSpec::Node(link)) = request.medium.take_if(|spec| is_udevs(spec)) {
+        request.refusal = Some(format!(
+            "root= with /dev/{link}: udev makes this link, and there is no udev here: \
+             use LABEL=, UUID=, PARTUUID= or the kernel's own name (/dev/sda1)"
+        ));
+    }
+    if let Place::Named(spec, _) = &request.upper.place
+        && is_udevs(spec)
+    {
+        request.upper.place = Place::Refused(format!(
+            "rd.overlay={spec}: udev makes this link, and there is no udev here: use LABEL=, \
+             UUID=, PARTUUID= or the kernel's own name (/dev/sda3)"
+        ));
+    }
+    request
+}
+
+/// A link of udev's, of those that its database alone knows.
+fn is_udevs(spec: &DeviceSpec) -> bool {
+    matches!(spec, DeviceSpec::Node(link) if link.starts_with("disk/by-") || link == "cdrom")
+}
+
+/// The same where udev makes its links.
+pub fn decide_request_with_udev(said: &[Said]) -> Request {
     let mut notices = Vec::new();
     let words = Words(said);
     report_strangers(said, &mut notices);
@@ -134,13 +159,6 @@ fn read_root(word: &Said, live: bool) -> (Option<DeviceSpec>, Option<String>) {
     };
     let spec = DeviceSpec::parse_file(device).or_else(|| DeviceSpec::parse(device));
     match spec {
-        Some(DeviceSpec::Node(link)) if link.starts_with("disk/by-") || link == "cdrom" => {
-            let why = format!(
-                "root={shown}: udev makes this link, and there is no udev here: \
-                 use LABEL=, UUID=, PARTUUID= or the kernel's own name (/dev/sda1)"
-            );
-            (Some(DeviceSpec::Node(link)), Some(why))
-        }
         Some(spec) => (Some(spec), None),
         None if device.is_empty() => (None, Some("root= names no device".to_owned())),
         None => {
@@ -229,7 +247,7 @@ mod tests {
     use super::*;
     use crate::request::TmpfsSize;
     use crate::request::said::split;
-    use crate::request::upper::{Directory, OnChange, Place};
+    use crate::request::upper::{Directory, OnChange};
     use crate::units::Label;
 
     fn request(line: &str) -> Request {
@@ -274,12 +292,14 @@ mod tests {
         assert!(request("root=").refusal.is_some());
         let by_id = request("root=live:/dev/disk/by-id/usb-x").refusal.unwrap();
         assert!(by_id.contains("there is no udev"), "{by_id}");
-        let in_dracut = request("root=live:/dev/disk/by-id/usb-x rd.overlay=/dev/dm-1:/a/b")
-            .in_dracut(Duration::ZERO);
+        let line = b"root=live:/dev/disk/by-id/usb-x rd.overlay=/dev/disk/by-id/y";
+        assert!(matches!(
+            decide_request(&split(line)).upper.place,
+            Place::Refused(_)
+        ));
+        let in_dracut = decide_request_with_udev(&split(line));
         assert_eq!(in_dracut.refusal, None, "dracut has udev");
-        assert_eq!(in_dracut.nodes(), ["disk/by-id/usb-x", "dm-1"]);
-        let wrong = request("root=nfs:x").in_dracut(Duration::ZERO);
-        assert!(wrong.refusal.is_some());
+        assert_eq!(in_dracut.nodes(), ["disk/by-id/usb-x", "disk/by-id/y"]);
     }
 
     #[test]

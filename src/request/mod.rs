@@ -14,7 +14,7 @@ mod meant;
 mod upper;
 
 pub use device::DeviceSpec;
-pub use meant::decide_request;
+pub use meant::{decide_request, decide_request_with_udev};
 pub use size::TmpfsSize;
 pub use upper::{Directory, OnChange, Place, UpperRequest};
 
@@ -55,7 +55,7 @@ pub struct Request {
     pub blacklist: Vec<String>,
     /// What the user should hear of: misspelt words, words that do nothing here.
     pub notices: Vec<String>,
-    /// Why the words can't be followed at all, if they can't. With a medium: not without udev.
+    /// Why the words can't be followed at all, if they can't.
     pub refusal: Option<String>,
     /// Whose initramfs this is.
     pub host: Host,
@@ -92,10 +92,6 @@ impl Request {
     pub fn in_dracut(mut self, now: Duration) -> Self {
         let until = now + self.timeout.take().unwrap_or(self.retry);
         self.host = Host::Dracut { until };
-        // A device that is named, and refused, is a link of udev: which is there.
-        if self.medium.is_some() {
-            self.refusal = None;
-        }
         self
     }
 
