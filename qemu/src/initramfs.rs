@@ -35,6 +35,19 @@ pub fn pack(content: &Path, to: &Path, packer: &str) -> Result<()> {
     tool::shell(&script, &[&content, &to]).map(drop)
 }
 
+/// The same with one more file in it, `/name`.
+pub fn with_file(initrd: &Path, file: &Path, name: &str, to: &Path) -> Result<()> {
+    let script = "
+        cp \"$1\" \"$4\"
+        truncate -s %512 \"$4\"
+        mkdir \"$4.content\"
+        ln -s \"$2\" \"$4.content/$3\"
+        cd \"$4.content\"
+        echo \"$3\" | cpio -o -L -H newc --quiet >>\"$4\"
+        rm -r \"$4.content\"";
+    tool::shell(script, &[&initrd, &file, &name, &to]).map(drop)
+}
+
 /// Names of the kernel modules in an initramfs: file names without `.ko` and what follows.
 pub fn modules(initrd: &Path) -> Result<Vec<String>> {
     let mut modules: Vec<String> = names(initrd)?

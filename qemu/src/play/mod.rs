@@ -6,11 +6,13 @@ pub mod prepare;
 
 use crate::disk::check::{self, Before};
 use crate::fail;
+use crate::initramfs;
 use crate::machine::drive::Drive;
 use crate::machine::guest::Guest;
-use crate::machine::{Firmware, Machine};
+use crate::machine::{Direct, Firmware, Machine};
 use crate::media::Medium;
-use crate::scenario::{Boot, End, Scenario, Start, Step};
+use crate::roots;
+use crate::scenario::{Boot, End, RootForm, Scenario, Start, Step};
 use crate::trouble::{Result, Trouble, While};
 use crate::world::World;
 use serde_json::Value;
@@ -69,14 +71,27 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
+    /// With the file that its initramfs carries, if it does.
+    fn carrying(&self, mut direct: Direct, dir: &Path) -> Result<Direct> {
+        let Some(form) = self.boot.carries else {
+            return Ok(direct);
+        };
+        let file = match (form, self.media.get("live")) {
+            (RootForm::Iso, Some(live)) => live.iso.clone(),
+            _ => roots::image(&self.world.cache, form)?,
+        };
+        let to = dir.join("initrd");
+        initramfs::with_file(&direct.initrd, &file, form.carried_as(), &to)?;
+        direct.initrd = to;
+        Ok(direct)
+    }
+
     /// CPU seconds of QEMU.
     fn play(&self, drives: &[Drive], dir: &Path) -> Result<f64> {
         let firmware = match self.boot.firmware.unwrap_or(self.scenario.firmware) {
-            Start::Direct => Firmware::Direct(prepare::direct(
-                self.world,
-                self.scenario,
-                self.boot,
-                self.media,
+            Start::Direct => Firmware::Direct(self.carrying(
+                prepare::direct(self.world, self.scenario, self.boot, self.media)?,
+                dir,
             )?),
             Start::Ovmf => Firmware::Ovmf,
             Start::SeaBios => Firmware::SeaBios,

@@ -1,6 +1,7 @@
 //! The part of a scenario that tells of one boot: what is done, what must come of it.
 
 use super::Start;
+use super::drives::RootForm;
 use crate::fail;
 use crate::trouble::Result;
 use serde::Deserialize;
@@ -19,6 +20,9 @@ pub struct Boot {
     /// Direct boots: which of dracut 059's initramfs, with Debian's kernel; otherwise the
     /// medium's own.
     pub dracut: Option<ByDracut>,
+    /// Direct boots: a root in this form that the initramfs itself holds, as `/live.iso`,
+    /// `/live.squashfs`, `/live.erofs` or `/live.img`.
+    pub carries: Option<RootForm>,
     /// Direct boots: words behind those of the scenario.
     pub words: String,
     /// Direct boots: baked words to leave out beside the scenario's, as patterns.

@@ -223,6 +223,16 @@ impl RootForm {
         }
     }
 
+    /// Its name in an initramfs that carries it.
+    pub fn carried_as(self) -> &'static str {
+        match self {
+            RootForm::Iso => "live.iso",
+            RootForm::Squashfs => "live.squashfs",
+            RootForm::Erofs => "live.erofs",
+            _ => "live.img",
+        }
+    }
+
     /// Where builders put its file.
     pub fn usual_path(self) -> &'static str {
         match self {
