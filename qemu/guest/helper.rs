@@ -3,14 +3,16 @@
 //! Compiled statically by the runner (`trees.rs`) with nothing but the standard library. It
 //! runs in the guests, and on the host where partitions are made with their content.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_ulong, c_void};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, Result, Write};
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::Instant;
 
-// SAFETY: as sys/xattr.h declares them.
+// SAFETY: as sys/xattr.h and sys/ioctl.h declare them.
 unsafe extern "C" {
+    fn ioctl(file: c_int, request: c_ulong, ...) -> c_int;
     fn setxattr(
         path: *const c_char,
         name: *const c_char,
@@ -31,6 +33,7 @@ fn main() {
     let done = match words.as_slice() {
         ["setxattr", path, name, value] => set_attribute(path, name, value),
         ["getxattr", path, name] => get_attribute(path, name).map(|value| println!("{value}")),
+        ["eject", drive] => eject(drive),
         ["write-on", dir] => write_on(dir),
         ["whole", dir, count] => whole(dir, count),
         ["fill", file] => fill(file),
@@ -47,6 +50,29 @@ fn main() {
 fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(Error::other)
 }
+
+/// linux/cdrom.h. The kernel refuses to eject (EBUSY) while anybody else has the drive open.
+const CDROM_LOCKDOOR: c_ulong = 0x5329;
+const CDROMEJECT: c_ulong = 0x5309;
+
+fn eject(drive: &str) -> Result<()> {
+    // An open that waits for the disc locks the door.
+    let mut options = OpenOptions::new();
+    let drive = options.read(true).custom_flags(O_NONBLOCK).open(drive)?;
+    // SAFETY: the descriptor is open; the argument is a number.
+    let unlocked = unsafe { ioctl(drive.as_raw_fd(), CDROM_LOCKDOOR, 0) };
+    // SAFETY: likewise, without an argument.
+    match unsafe { ioctl(drive.as_raw_fd(), CDROMEJECT) } {
+        0 => Ok(()),
+        answer => Err(Error::other(format!(
+            "unlocking {unlocked}, ejecting {answer}: {}",
+            Error::last_os_error()
+        ))),
+    }
+}
+
+/// asm-generic/fcntl.h.
+const O_NONBLOCK: c_int = 0o4000;
 
 fn set_attribute(path: &str, name: &str, value: &str) -> Result<()> {
     let (path, name) = (c_string(path)?, c_string(name)?);
