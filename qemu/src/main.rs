@@ -20,6 +20,7 @@ mod play;
 mod product;
 mod roots;
 mod scenario;
+mod serve;
 mod suite;
 mod tool;
 mod trees;
@@ -33,7 +34,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: qemu/demo [--check]
        qemu/test [FILTER]... [--list] [--all] [--mutate]
-       qemu/bench stage|persist [--json]";
+       qemu/bench stage|persist|peers [--json]";
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
@@ -51,6 +52,8 @@ fn main() -> ExitCode {
         }
         ("bench", ["stage"]) => bench::stage(product, bench::Form::Table).map(|()| true),
         ("bench", ["stage", "--json"]) => bench::stage(product, bench::Form::Json).map(|()| true),
+        ("bench", ["peers"]) => bench::peers::run(product, bench::Form::Table),
+        ("bench", ["peers", "--json"]) => bench::peers::run(product, bench::Form::Json),
         ("bench", ["persist"]) => bench::persist::run(product, bench::Form::Table),
         ("bench", ["persist", "--json"]) => bench::persist::run(product, bench::Form::Json),
         _ => {

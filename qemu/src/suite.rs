@@ -42,6 +42,11 @@ impl Choice {
         Some(choice)
     }
 
+    /// Whether scenarios are run with all versions of dracut; a name of one has an `@`.
+    fn wants_versions(&self) -> bool {
+        self.all || self.list || self.filters.iter().any(|filter| filter.contains('@'))
+    }
+
     fn takes(&self, name: &str) -> bool {
         self.filters.is_empty()
             || self
@@ -145,12 +150,13 @@ fn gather(product: &Product, choice: &Choice) -> Result<Vec<Stage>> {
     let wanted = |scenario: &Scenario| {
         !scenario.slow || choice.all || choice.list || !choice.filters.is_empty()
     };
-    stages.extend(
-        boots
-            .into_iter()
-            .filter(wanted)
-            .map(|scenario| Stage::Boot(Box::new(scenario))),
-    );
+    for scenario in boots.into_iter().filter(wanted) {
+        let others = scenario.with_other_versions();
+        stages.push(Stage::Boot(Box::new(scenario)));
+        if choice.wants_versions() {
+            stages.extend(others.into_iter().map(|other| Stage::Boot(Box::new(other))));
+        }
+    }
     if choice.all || choice.list || !choice.filters.is_empty() {
         stages.push(Stage::Demo);
     }

@@ -26,6 +26,11 @@ pub fn listen(
     if let Some(splash) = Splash::find(machine) {
         splash.ask(text, keys, limit, Box::new(heard.clone()));
     }
+    hear(machine, heard)
+}
+
+/// The same of consoles only.
+pub fn hear(machine: &Machine, heard: impl Fn(u8) + Send + 'static) -> Option<Listener> {
     let (typed, stop) = keys::open_keys(&console::active(&machine.sys, &machine.dev))?;
     let reading = process::start_thread(Box::new(move || typed.read(&heard)));
     reading.ok().map(|()| Listener(stop))

@@ -9,7 +9,9 @@ pub mod apart;
 pub mod ask;
 pub mod borrow;
 pub mod check;
+pub mod check_medium;
 pub mod close;
+pub mod copy;
 pub mod dirs;
 pub mod dracut;
 pub mod early;
@@ -23,6 +25,7 @@ pub mod home;
 pub mod hunt;
 pub mod image;
 pub mod imagefile;
+pub mod isoscan;
 pub mod leave;
 pub mod left;
 pub mod limits;
@@ -37,6 +40,8 @@ pub mod partition;
 pub mod plymouth;
 pub mod probe;
 pub mod processes;
+pub mod progress;
+pub mod ram;
 pub mod report;
 pub mod reserve;
 pub mod root;
@@ -169,7 +174,16 @@ fn tell(
     loader.stop();
     report.step("search");
 
-    let image = image::attach(machine, medium.stack, report)?;
+    if request.check {
+        check_medium::check(machine, loader, &medium.stack.node, report)?;
+        report.step("check");
+    }
+
+    let stack = ram::copy(machine, request, loader, medium.stack, report)?;
+    if report.copy.is_some() {
+        report.step("copy");
+    }
+    let image = image::attach(machine, stack, report)?;
     report.step("image");
 
     let upper = upper::prepare(machine, request, loader, found, &own, report)?;

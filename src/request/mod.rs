@@ -18,6 +18,7 @@ pub use meant::{decide_request, decide_request_with_udev};
 pub use size::TmpfsSize;
 pub use upper::{Directory, OnChange, Place, UpperRequest};
 
+use crate::units::Bytes;
 use std::time::Duration;
 
 /// What a boot was asked to do.
@@ -29,6 +30,15 @@ pub struct Request {
     pub live_dir: String,
     /// `rd.live.squashimg`: the image below [`Request::live_dir`].
     pub squashimg: String,
+    /// `iso-scan/filename`: an ISO file on any disk that holds the medium, below that disk's
+    /// root, no slash before it.
+    pub iso: Option<String>,
+    /// `rd.live.ram`, `rd.writable.fsimg`: what is copied to memory.
+    pub copy: Copy,
+    /// `rd.minmem`: what must stay of the machine's memory when an image is copied there.
+    pub min_memory: Bytes,
+    /// `rd.live.check`: the medium is read through and compared with its checksum first.
+    pub check: bool,
     /// Where writes go.
     pub upper: UpperRequest,
     /// `liveroot.eject`: the disc comes out at the end.
@@ -49,6 +59,18 @@ pub struct Request {
     pub refusal: Option<String>,
     /// Whose initramfs this is.
     pub host: Host,
+}
+
+/// What is copied to memory before it is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copy {
+    /// Nothing: the medium is read as long as the system runs.
+    #[default]
+    Nothing,
+    /// `rd.live.ram`: the image as it lies on the medium.
+    Image,
+    /// `rd.writable.fsimg`: the file system image that is inside, if one is.
+    Inner,
 }
 
 /// Whose initramfs this is, and so what follows when a boot can't go on.
@@ -73,6 +95,20 @@ impl Request {
         self
     }
 
+    /// The same with the medium that dracut's step was given: livenet's and anaconda's argument
+    /// of /sbin/dmsquash-live-root, which stands above root=.
+    pub fn with_medium(mut self, text: &str) -> Self {
+        self.medium = match text.starts_with('/') {
+            true => Some(DeviceSpec::Path(text.to_owned())),
+            false => DeviceSpec::parse(text.as_bytes()),
+        };
+        self.refusal = match &self.medium {
+            Some(_) => None,
+            None => Some(format!("{text:?} names no device and no file")),
+        };
+        self
+    }
+
     /// Nodes below /dev that the words name.
     pub fn nodes(&self) -> Vec<String> {
         let upper = match &self.upper.place {
@@ -88,20 +124,6 @@ impl Request {
                 _ => None,
             });
         nodes.collect()
-    }
-
-    /// The same with the medium that dracut's step was given: livenet's and anaconda's argument
-    /// of /sbin/dmsquash-live-root, which stands above root=.
-    pub fn with_medium(mut self, text: &str) -> Self {
-        self.medium = match text.starts_with('/') {
-            true => Some(DeviceSpec::Path(text.to_owned())),
-            false => DeviceSpec::parse(text.as_bytes()),
-        };
-        self.refusal = match &self.medium {
-            Some(_) => None,
-            None => Some(format!("{text:?} names no device and no file")),
-        };
-        self
     }
 
     /// When nobody is waited for any longer, as time since the kernel's start; none is never.

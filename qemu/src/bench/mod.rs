@@ -4,9 +4,10 @@
 //! runs, less those until the init of an initramfs that does nothing. The guest's clock
 //! counts instructions (`-icount shift=1,sleep=on`), so the figures repeat to about 0.02 s
 //! whatever else the host does. Peers: two hand-made floors, see [`floor`]. `persist` is in
-//! [`persist`].
+//! [`persist`], `peers` in [`peers`].
 
 mod floor;
+pub mod peers;
 pub mod persist;
 mod table;
 
@@ -164,37 +165,60 @@ impl Bench {
 
     /// Guest seconds at the marker, less the trivial initramfs's.
     fn measure(&self, name: &str, initrd: &Path, words: &str, case: Option<Case>) -> Result<f64> {
-        let words = format!("{WORDS} {words}");
-        let direct = Direct {
-            kernel: self.kernel.clone(),
-            initrd: initrd.to_owned(),
-            words: words.trim().to_owned(),
-        };
-        let mut machine = Machine::new(Firmware::Direct(direct), Vec::new());
-        machine.memory = MEMORY;
-        machine.clock = Clock::Instructions;
-        machine.board = Board::Usual;
-        machine.more = case
-            .map(|case| case.drive(&self.medium.iso))
-            .unwrap_or_default();
-        let dir = self.world.product.results(&format!("bench-{name}"))?;
-        let mut guest = machine.start(&Accel::Tcg, &dir)?;
-        let waited = guest
-            .wait_for("@@LR uptime ", BOOT_WITHIN)
-            .and_then(|()| guest.wait_for("\n", BOOT_WITHIN));
-        let heard = guest.heard();
-        if let Err(trouble) = waited {
-            guest.abandon();
-            return Err(trouble).doing(format!("{name}, evidence in {}", dir.display()));
-        }
-        let uptime = heard
-            .split_once("@@LR uptime ")
-            .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<f64>().ok());
-        let uptime =
-            uptime.ok_or_else(|| Trouble(format!("{name}: no figure behind the marker")))?;
-        eprintln!("{name}: {uptime:.2} s");
-        Ok(((uptime - self.trivial) * 100.0).round() / 100.0)
+        let drive = case.map(|case| case.drive(&self.medium.iso));
+        let uptime = uptime(
+            &self.world,
+            name,
+            &self.kernel,
+            initrd,
+            words,
+            drive.unwrap_or_default(),
+        )?;
+        Ok(rounded(uptime - self.trivial))
     }
+}
+
+/// To hundredths of a second, as finely as figures repeat.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 100.0).round() / 100.0
+}
+
+/// Guest seconds at the marker; `drive` are QEMU's words for what the machine has.
+fn uptime(
+    world: &World,
+    name: &str,
+    kernel: &Path,
+    initrd: &Path,
+    words: &str,
+    drive: Vec<String>,
+) -> Result<f64> {
+    let words = format!("{WORDS} {words}");
+    let direct = Direct {
+        kernel: kernel.to_owned(),
+        initrd: initrd.to_owned(),
+        words: words.trim().to_owned(),
+    };
+    let mut machine = Machine::new(Firmware::Direct(direct), Vec::new());
+    machine.memory = MEMORY;
+    machine.clock = Clock::Instructions;
+    machine.board = Board::Usual;
+    machine.more = drive;
+    let dir = world.product.results(&format!("bench-{name}"))?;
+    let mut guest = machine.start(&Accel::Tcg, &dir)?;
+    let waited = guest
+        .wait_for("@@LR uptime ", BOOT_WITHIN)
+        .and_then(|()| guest.wait_for("\n", BOOT_WITHIN));
+    let heard = guest.heard();
+    if let Err(trouble) = waited {
+        guest.abandon();
+        return Err(trouble).doing(format!("{name}, evidence in {}", dir.display()));
+    }
+    let uptime = heard
+        .split_once("@@LR uptime ")
+        .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<f64>().ok());
+    let uptime = uptime.ok_or_else(|| Trouble(format!("{name}: no figure behind the marker")))?;
+    eprintln!("{name}: {uptime:.2} s");
+    Ok(uptime)
 }
 
 fn size(path: &Path) -> Result<u64> {

@@ -101,7 +101,7 @@ fn measure(world: &World) -> Result<String> {
     let dir = world.product.results("bench-persist")?;
     let media = prepare::media(world, &scenario)?;
     let drives = prepare::drives(world, &scenario, &media, &dir)?;
-    let direct = prepare::direct(world, &scenario, &scenario.boots[0], &media)?;
+    let direct = prepare::direct(world, &scenario, &scenario.boots[0], &media, &dir)?;
     let mut machine = Machine::new(Firmware::Direct(direct), drives);
     machine.clock = Clock::Instructions;
     let mut guest = machine.start(&Accel::Tcg, &dir)?;

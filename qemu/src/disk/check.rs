@@ -33,6 +33,9 @@ impl Before {
             let Some(file) = drive.file.as_ref().filter(|_| drive.bus.is_disk()) else {
                 continue;
             };
+            if spec.written {
+                continue;
+            }
             let whole = extent(file, 0)?;
             for outside in outside(whole, &ours(spec, file)?) {
                 before.keep(format!("drive {}", drive.id), file, outside)?;

@@ -77,6 +77,7 @@ impl Stage<'_> {
                 self.scenario,
                 self.boot,
                 self.media,
+                dir,
             )?),
             Start::Ovmf => Firmware::Ovmf,
             Start::SeaBios => Firmware::SeaBios,
@@ -88,6 +89,11 @@ impl Stage<'_> {
         let before = Before::look(&self.scenario.drives, drives, &self.boot.checks)?;
         let mut machine = Machine::new(firmware, drives.iter().filter(there).cloned().collect());
         machine.memory = self.scenario.memory;
+        let server = prepare::server(self.world, self.scenario)?;
+        if let (Some(server), Firmware::Direct(direct)) = (&server, &mut machine.firmware) {
+            direct.words = direct.words.replace("{HTTP}", &server.address());
+            machine.more = vec!["-nic".into(), "user,model=virtio-net-pci".into()];
+        }
         let mut guest = machine.start(&self.world.accel, dir)?;
         let run = self.run_steps(&mut guest);
         let heard = guest.heard();
@@ -109,6 +115,7 @@ impl Stage<'_> {
             .filter_map(|held| held.err().map(|trouble| trouble.0))
             .collect();
         if broken.is_empty() {
+            let _ = fs::remove_file(dir.join(prepare::APPENDED));
             return Ok(cpu);
         }
         Err(Trouble(broken.join("\n")))

@@ -9,13 +9,18 @@ use crate::machine::Direct;
 use crate::machine::drive::{Bus, Drive};
 use crate::media::{self, Medium, Order};
 use crate::parts;
-use crate::scenario::{Boot, Content, Scenario, TreeKind};
+use crate::roots;
+use crate::scenario::{Boot, Content, RootForm, Scenario, TreeKind};
+use crate::serve::Server;
 use crate::trees::{self, Tree};
 use crate::trouble::{Result, While};
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// An initramfs with files of the scenario's, in the directory of the boot.
+pub const APPENDED: &str = "initramfs.img";
 
 /// The media of a scenario, by name.
 pub fn media(world: &World, scenario: &Scenario) -> Result<BTreeMap<String, Medium>> {
@@ -25,6 +30,10 @@ pub fn media(world: &World, scenario: &Scenario) -> Result<BTreeMap<String, Medi
             media::label_only(&world.cache, &content.label)?
         } else {
             live(world, scenario, content)?
+        };
+        let medium = match content.implant {
+            true => media::implanted(&world.cache, medium, content.spoil)?,
+            false => medium,
         };
         media.insert(name.clone(), medium);
     }
@@ -97,6 +106,17 @@ pub fn drives(
     Ok(drives)
 }
 
+/// Serves what the scenario asks for, if it asks.
+pub fn server(world: &World, scenario: &Scenario) -> Result<Option<Server>> {
+    if scenario.serve.is_empty() {
+        return Ok(None);
+    }
+    let image =
+        |(path, form): (&String, &RootForm)| Ok((path.clone(), roots::image(&world.cache, *form)?));
+    let files = scenario.serve.iter().map(image).collect::<Result<_>>()?;
+    Server::start(files).map(Some)
+}
+
 /// The kernel with the initramfs and the words of a medium, as its own boot loader would
 /// start it; but on the console that the scenario asks for.
 pub fn direct(
@@ -104,6 +124,7 @@ pub fn direct(
     scenario: &Scenario,
     boot: &Boot,
     media: &BTreeMap<String, Medium>,
+    dir: &Path,
 ) -> Result<Direct> {
     let name = boot.medium.as_deref().unwrap_or("live");
     let (Some(medium), Some(content)) = (media.get(name), scenario.media.get(name)) else {
@@ -122,19 +143,40 @@ pub fn direct(
     words.extend(boot.end.map(|end| format!("lr.end={}", end.word())));
     words.retain(|word| !word.is_empty());
     let words = words.join(" ");
-    if let Some(kind) = boot.dracut {
-        let Dracut { kernel, initrd } = dracut::initramfs(world, kind)?;
-        return Ok(Direct {
-            kernel,
-            initrd,
-            words,
-        });
-    }
+    let Dracut { kernel, initrd } = match boot.dracut {
+        Some(kind) => dracut::for_boot(world, scenario.version, kind, &boot.with)?,
+        None => Dracut {
+            kernel: kernel(world, scenario, content)?,
+            initrd: medium.initrd.clone(),
+        },
+    };
     Ok(Direct {
-        kernel: kernel(world, scenario, content)?,
-        initrd: medium.initrd.clone(),
+        kernel,
+        initrd: with_files(world, boot, initrd, dir)?,
         words,
     })
+}
+
+/// The initramfs with the files that the scenario puts into it.
+fn with_files(world: &World, boot: &Boot, initrd: PathBuf, dir: &Path) -> Result<PathBuf> {
+    if boot.initramfs.is_empty() && boot.initramfs_roots.is_empty() {
+        return Ok(initrd);
+    }
+    let content = dir.join("initramfs");
+    let place = |path: &str| {
+        let to = content.join(path.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap_or(&content)).map(|()| to)
+    };
+    for (path, text) in &boot.initramfs {
+        fs::write(place(path)?, text)?;
+    }
+    for (path, form) in &boot.initramfs_roots {
+        fs::copy(roots::image(&world.cache, *form)?, place(path)?)?;
+    }
+    let to = dir.join(APPENDED);
+    dracut::with_files(&initrd, &content, &to)?;
+    fs::remove_dir_all(&content)?;
+    Ok(to)
 }
 
 fn kernel(world: &World, scenario: &Scenario, content: &Content) -> Result<PathBuf> {

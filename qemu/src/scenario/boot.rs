@@ -1,6 +1,6 @@
 //! The part of a scenario that tells of one boot: what is done, what must come of it.
 
-use super::Start;
+use super::{RootForm, Start};
 use crate::fail;
 use crate::trouble::Result;
 use serde::Deserialize;
@@ -16,9 +16,15 @@ pub struct Boot {
     pub firmware: Option<Start>,
     /// Direct boots: whose kernel, initramfs and words; otherwise those of `live`.
     pub medium: Option<String>,
-    /// Direct boots: which of dracut 059's initramfs, with Debian's kernel; otherwise the
-    /// medium's own.
+    /// Direct boots: which of dracut's initramfs, with Debian's kernel; otherwise the medium's
+    /// own.
     pub dracut: Option<ByDracut>,
+    /// Modules of dracut beside the usual ones.
+    pub with: Vec<String>,
+    /// Direct boots: text of files that are put into the initramfs, by path.
+    pub initramfs: BTreeMap<String, String>,
+    /// Direct boots: roots that are put into the initramfs, by path.
+    pub initramfs_roots: BTreeMap<String, RootForm>,
     /// Direct boots: words behind those of the scenario.
     pub words: String,
     /// Direct boots: baked words to leave out beside the scenario's, as patterns.
@@ -40,7 +46,36 @@ pub struct Boot {
     pub checks: Vec<Check>,
 }
 
-/// An initramfs of dracut 059.
+/// A version of dracut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Version {
+    /// Debian 12's.
+    #[default]
+    #[serde(rename = "059")]
+    V059,
+    /// Debian 13's.
+    #[serde(rename = "106")]
+    V106,
+    /// Debian testing's.
+    #[serde(rename = "112")]
+    V112,
+}
+
+impl Version {
+    /// All of them; the first is the one that is always tested.
+    pub const ALL: [Version; 3] = [Version::V059, Version::V106, Version::V112];
+
+    /// As scenarios write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Version::V059 => "059",
+            Version::V106 => "106",
+            Version::V112 => "112",
+        }
+    }
+}
+
+/// An initramfs of dracut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ByDracut {

@@ -24,6 +24,11 @@ pub struct Content {
     /// The tree it is made of.
     #[serde(default)]
     pub tree: TreeKind,
+    /// Whether implantisomd5 leaves its checksum in it.
+    #[serde(default)]
+    pub implant: bool,
+    /// Offset of a byte that is changed afterwards.
+    pub spoil: Option<u64>,
 }
 
 /// A tree of `trees.rs`.
@@ -45,6 +50,8 @@ impl Default for Content {
             kernel: None,
             label_only: false,
             tree: TreeKind::default(),
+            implant: false,
+            spoil: None,
         }
     }
 }
@@ -73,6 +80,9 @@ pub struct DriveSpec {
     pub size: Option<u64>,
     /// What it says its serial number is: udev makes links of it.
     pub serial: Option<String>,
+    /// Whether a boot may change all of it: its table too.
+    #[serde(default)]
+    pub written: bool,
     /// Kind of the table, if it has no medium.
     #[serde(default)]
     pub table: Table,

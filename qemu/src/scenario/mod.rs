@@ -11,7 +11,7 @@ mod drives;
 use crate::fail;
 use crate::kernels::KERNELS;
 use crate::trouble::{Result, While};
-pub use boot::{Boot, ByDracut, Check, End, Expect, Step};
+pub use boot::{Boot, ByDracut, Check, End, Expect, Step, Version};
 pub use drives::{
     Content, Damage, DriveSpec, FileSystem, Holds, PartitionSpec, RootForm, Table, TreeKind,
 };
@@ -50,12 +50,22 @@ pub struct Scenario {
     /// Whether only `--all` runs it.
     #[serde(default)]
     pub slow: bool,
+    /// The version of dracut, where a boot is by dracut.
+    #[serde(skip)]
+    pub version: Version,
+    /// Versions of dracut that it holds of; otherwise all.
+    #[serde(default)]
+    versions: Option<Vec<Version>>,
     /// Media by name; without any there is `live`.
     #[serde(default, rename = "medium")]
     pub media: BTreeMap<String, Content>,
     /// Drives, in the order of their device lines.
     #[serde(default, rename = "drive")]
     pub drives: Vec<DriveSpec>,
+    /// Roots that the guest can fetch, by the path behind `{HTTP}/` in its words; it then has a
+    /// network card.
+    #[serde(default)]
+    pub serve: BTreeMap<String, RootForm>,
     /// What is done while it runs; of the only boot, as the next four.
     #[serde(default, rename = "step")]
     steps: Vec<Step>,
@@ -136,6 +146,12 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario> {
     for boot in &scenario.boots {
         scenario.check_boot(boot)?;
     }
+    if let Some(versions) = &scenario.versions {
+        let Some(first) = versions.first() else {
+            fail!("it holds of no version of dracut");
+        };
+        scenario.version = *first;
+    }
     Ok(scenario)
 }
 
@@ -144,6 +160,25 @@ impl Scenario {
     pub fn drive_id(&self, number: usize) -> String {
         let given = self.drives.get(number).and_then(|drive| drive.id.clone());
         given.unwrap_or_else(|| format!("d{number}"))
+    }
+
+    /// The same with the other versions of dracut that it holds of, named `NAME@VERSION`.
+    pub fn with_other_versions(&self) -> Vec<Scenario> {
+        if self.boots.iter().all(|boot| boot.dracut.is_none()) {
+            return Vec::new();
+        }
+        let holds = |version: &Version| {
+            let versions = self.versions.as_ref();
+            *version != self.version && versions.is_none_or(|some| some.contains(version))
+        };
+        let versions = Version::ALL.into_iter().filter(holds);
+        versions
+            .map(|version| Scenario {
+                name: format!("{}@{}", self.name, version.name()),
+                version,
+                ..self.clone()
+            })
+            .collect()
     }
 
     fn check_boot(&self, boot: &Boot) -> Result<()> {
@@ -171,6 +206,9 @@ impl Scenario {
             fail!("it expects nothing, so it can't fail");
         }
         let inside = !boot.expect.facts.is_empty() || !boot.expect.report.is_empty();
+        if boot.dracut.is_none() && !boot.with.is_empty() {
+            fail!("modules of dracut go with `dracut`");
+        }
         if !boot.expect.boots && inside {
             fail!("a machine that does not boot states no facts");
         }
@@ -229,6 +267,24 @@ mod tests {
         assert!(scenario("file = 'd0:3:/a'\nhas = '*'\nabsent = true").is_err());
         assert!(scenario("clean = 'd0:3'\nsame = 'd0:3'").is_err());
         assert!(scenario("has = 'x'").is_err());
+    }
+
+    #[test]
+    fn each_version_of_dracut_has_its_name() {
+        let names = |more: &str| {
+            let text = format!("about = 'x'\n{more}\n[[boot]]\n[boot.expect]\nfacts = ['a']\n");
+            let text = text.replace("[[boot]]\n", "[[boot]]\ndracut = 'plain'\n");
+            let others = parse("x", &text).unwrap().with_other_versions();
+            others
+                .into_iter()
+                .map(|other| other.name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(""), ["x@106", "x@112"]);
+        assert!(names("versions = ['059']").is_empty());
+        assert_eq!(names("versions = ['059', '112']"), ["x@112"]);
+        let ours = parse("x", "about = 'x'\n[expect]\nfacts = ['a']\n").unwrap();
+        assert!(ours.with_other_versions().is_empty());
     }
 
     #[test]
