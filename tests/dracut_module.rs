@@ -216,6 +216,17 @@ fn other_roots_are_left_alone_and_urls_are_livenets() {
 }
 
 #[test]
+fn a_root_that_anaconda_has_claimed_stays_its_own() {
+    let initramfs = Initramfs::new("root=live:LABEL=X inst.stage2=hd:LABEL=X");
+    let claimed = initramfs.hook(
+        "parse-liveroot.sh",
+        "root=anaconda-disk:x rootok=1",
+        "$root",
+    );
+    assert_eq!(claimed, "anaconda-disk:x");
+}
+
+#[test]
 fn the_older_form_waits_for_no_link_of_udev() {
     let initramfs = Initramfs::new("root=LABEL=X rd.live.image");
     // dracut-rootfs-generator, rootfs-generator.sh of 059.
