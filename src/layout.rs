@@ -162,7 +162,7 @@ pub struct LeftMount {
     /// Device number of the file system (`st_dev`), `MAJOR:MINOR` as in
     /// /proc/self/mountinfo. It stays when the mount moves.
     pub number: String,
-    /// Where boot mounted it, in the live system's tree.
+    /// Where boot mounted it, in the live system's tree; empty when it was let go.
     pub at: String,
     /// Its type as in /proc/mounts.
     pub fs: String,

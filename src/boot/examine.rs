@@ -3,6 +3,7 @@
 
 use super::gather::parse_manifest;
 use super::imagefile::ImageFile;
+use super::isoscan::Host;
 use super::loader::Loader;
 use super::lower::{self, Lower};
 use super::machine::Machine;
@@ -40,7 +41,8 @@ pub struct Stack {
     pub node: PathBuf,
     /// Its file system.
     pub fs: FsKind,
-    /// The medium's mount; none when a file of the initramfs is the image.
+    /// The medium's mount; none once it is released, or when a file of the initramfs is the
+    /// image.
     pub medium: Option<Detached>,
     /// Behind the mount, so that it falls after it: a medium with a journal takes no writes.
     pub barrier: Option<WriteBarrier>,
@@ -50,6 +52,8 @@ pub struct Stack {
     pub lower: Lower,
     /// For the search.
     pub found: Found,
+    /// The disk that holds the ISO file which the medium is. The last to fall.
+    pub host: Option<Host>,
 }
 
 /// Mounts the candidate and its image; the reason, as people read it, if that can't be.
@@ -98,6 +102,7 @@ pub fn examine(
         image,
         lower,
         found,
+        host: None,
     })
 }
 

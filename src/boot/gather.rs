@@ -69,6 +69,7 @@ pub fn device(machine: &Machine, name: &str) -> Option<Device> {
         partitions: facts.partitions,
         optical: facts.optical,
         model: facts.model,
+        host: None,
     })
 }
 

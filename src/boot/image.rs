@@ -25,6 +25,9 @@ pub fn attach(machine: &Machine, stack: Stack, report: &mut Report) -> Result<Im
         std::fs::create_dir_all(at).map_err(|e| Error::io("creating", at.display(), &e))?;
         mount.attach(at)
     };
+    if let Some(host) = stack.host {
+        host.attach(machine, report).map_err(Failure::Medium)?;
+    }
     let lower = stack.lower;
     if let Some(medium) = stack.medium {
         place(medium, &machine.live()).map_err(Failure::Medium)?;

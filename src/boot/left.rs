@@ -4,6 +4,7 @@ use super::machine::Machine;
 use super::report::Report;
 use crate::layout::{LEFT_SCHEMA, Left, LeftMount};
 use crate::request::Request;
+use crate::sys::block;
 use crate::sys::mount::shown_number;
 use crate::units::ImageId;
 use std::path::Path;
@@ -43,7 +44,15 @@ pub fn gather(
         image,
         medium: medium
             .filter(|m| m.device.starts_with("/dev/"))
-            .map(|m| mounted(&m.device, &m.fs, &machine.live())),
+            .map(|m| match m.released {
+                false => mounted(&m.device, &m.fs, &machine.live()),
+                true => LeftMount {
+                    device: m.device.clone(),
+                    number: block::number(&machine.sys, &m.device),
+                    fs: m.fs.clone(),
+                    ..LeftMount::default()
+                },
+            }),
         upper,
         saved,
         directory: directory.map(|path| path.trim_start_matches('/').to_owned()),

@@ -42,6 +42,11 @@ impl Machine {
         self.run.join("initramfs/live")
     }
 
+    /// The mount of the disk that holds the ISO file, as dracut's iso-scan names it.
+    pub fn isoscan(&self) -> PathBuf {
+        self.run.join("initramfs/isoscan")
+    }
+
     /// The image's mount, from a block device: installers mount that device again.
     pub fn rootfsbase(&self) -> PathBuf {
         self.run.join("rootfsbase")

@@ -46,31 +46,37 @@ pub fn decide_wanted(
     manifest: Option<&ImageManifest>,
 ) -> Result<Wanted, Failure> {
     let by_label = || manifest.map(|m| DeviceSpec::Label(Label::new(&m.label)));
-    let spec = request
-        .medium
-        .clone()
-        .or_else(by_label)
-        .ok_or(Failure::NothingWanted)?;
+    let spec = request.medium.clone().or_else(by_label);
+    if spec.is_none() && request.iso.is_none() {
+        return Err(Failure::NothingWanted);
+    }
     let image_path = format!("{}/{}", request.live_dir, request.squashimg);
     Ok(Wanted {
-        spec: Some(spec),
+        spec,
         named: request.medium.is_some(),
         id: manifest.map(|m| m.id.clone()),
         image_path: image_path.trim_start_matches('/').to_owned(),
+        iso: request.iso.clone(),
     })
 }
 
 /// One line for log and page.
 pub fn describe(wanted: &Wanted) -> String {
-    let spec = wanted
-        .spec
-        .as_ref()
-        .map_or("any medium".to_owned(), ToString::to_string);
-    match &wanted.id {
-        _ if matches!(wanted.spec, Some(DeviceSpec::Path(_))) => spec,
-        Some(id) => format!("{spec} with {} (id {})", wanted.image_path, id.short()),
-        None => format!("{spec} with {}", wanted.image_path),
+    let spec = wanted.spec.as_ref().map(ToString::to_string);
+    let mut text = match (&wanted.iso, spec) {
+        (Some(iso), Some(spec)) => format!("/{iso} on any disk, {spec}"),
+        (Some(iso), None) => format!("/{iso} on any disk"),
+        (None, Some(spec)) => spec,
+        (None, None) => "any medium".to_owned(),
+    };
+    if matches!(wanted.spec, Some(DeviceSpec::Path(_))) {
+        return text;
     }
+    text += &format!(" with {}", wanted.image_path);
+    if let Some(id) = &wanted.id {
+        text += &format!(" (id {})", id.short());
+    }
+    text
 }
 
 /// Finds it, however long that takes: a page is shown when nothing fits, and the search
@@ -133,6 +139,8 @@ mod tests {
         assert!(!by_manifest.named);
         assert_eq!(by_manifest.spec, Some(DeviceSpec::Label(Label::new("OWN"))));
         assert!(wanted("", None).is_err());
+        let in_file = wanted("iso-scan/filename=x.iso", None).unwrap();
+        assert_eq!((in_file.spec, in_file.iso), (None, Some("x.iso".into())));
         let at_the_root = wanted("root=live:LABEL=X rd.live.dir=/", None).unwrap();
         assert_eq!(at_the_root.image_path, "squashfs.img");
     }

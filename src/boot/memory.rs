@@ -4,6 +4,7 @@
 use super::dirs::{UpperDirs, capacity, dress_like, make_dir};
 use super::failure::Failure;
 use super::machine::Machine;
+use super::ram;
 use super::report::{Report, UpperReport};
 use crate::request::TmpfsSize;
 use crate::sys::Error;
@@ -21,6 +22,10 @@ pub fn mount_tmpfs(
 
 fn make(machine: &Machine, size: &TmpfsSize, report: &mut Report) -> Result<UpperDirs, Error> {
     let at = machine.overlay();
+    let size = &match &report.copy {
+        Some(copy) => size.beside(copy.size, ram::memory(machine).total),
+        None => size.clone(),
+    };
     let mut options = vec![
         MountOption::value("mode", "0755"),
         MountOption::value("size", &size.size),

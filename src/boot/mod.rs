@@ -10,6 +10,7 @@ pub mod ask;
 pub mod borrow;
 pub mod check;
 pub mod close;
+pub mod copy;
 pub mod dirs;
 pub mod dracut;
 pub mod early;
@@ -23,6 +24,7 @@ pub mod home;
 pub mod hunt;
 pub mod image;
 pub mod imagefile;
+pub mod isoscan;
 pub mod leave;
 pub mod left;
 pub mod limits;
@@ -36,6 +38,8 @@ pub mod page;
 pub mod partition;
 pub mod probe;
 pub mod processes;
+pub mod progress;
+pub mod ram;
 pub mod report;
 pub mod reserve;
 pub mod root;
@@ -168,7 +172,11 @@ fn tell(
     loader.stop();
     report.step("search");
 
-    let image = image::attach(machine, medium.stack, report)?;
+    let stack = ram::copy(machine, request, loader, medium.stack, report)?;
+    if report.copy.is_some() {
+        report.step("copy");
+    }
+    let image = image::attach(machine, stack, report)?;
     report.step("image");
 
     let upper = upper::prepare(machine, request, loader, found, &own, report)?;

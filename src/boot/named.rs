@@ -140,6 +140,7 @@ fn mount_image(
         },
         image: Some(image),
         lower,
+        host: None,
     })
 }
 
@@ -150,5 +151,7 @@ fn report_medium(stack: &Stack, facts: Option<&FsFacts>, path: &str) -> MediumRe
         label: facts.and_then(|f| f.label.as_ref()).map(Label::to_string),
         uuid: facts.and_then(|f| f.uuid.clone()),
         why: format!("named by its path, {path}"),
+        iso: None,
+        released: false,
     }
 }

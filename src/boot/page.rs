@@ -190,6 +190,7 @@ mod tests {
             named: true,
             id: None,
             image_path: "LiveOS/squashfs.img".into(),
+            iso: None,
         };
         let limits = Limits {
             timeout: None,
@@ -204,6 +205,7 @@ mod tests {
                 parent: None,
                 partitions: vec![],
                 optical: false,
+                host: None,
                 model: "A very long model name of a stick that somebody bought".into(),
             };
             search.step(Duration::ZERO, Event::Seen(device));

@@ -24,6 +24,7 @@ pub struct Report {
     pub candidates: Vec<CandidateReport>,
     pub medium: Option<MediumReport>,
     pub image: Option<ImageReport>,
+    pub copy: Option<CopyReport>,
     pub upper: Option<UpperReport>,
     pub uppers: Vec<OtherReport>,
     pub home: Option<HomeReport>,
@@ -74,6 +75,16 @@ pub struct MediumReport {
     pub label: Option<String>,
     pub uuid: Option<String>,
     pub why: String,
+    pub iso: Option<IsoReport>,
+    pub released: bool,
+}
+
+/// The ISO file that the medium is, and the device that holds it.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct IsoReport {
+    pub path: String,
+    pub device: String,
 }
 
 /// The image on it. `size` in bytes, 0 of a plain tree; `device` is what /run/rootfsbase is
@@ -99,6 +110,19 @@ pub struct InnerReport {
     pub path: String,
     pub size: u64,
     pub fs: &'static str,
+}
+
+/// What was copied to memory: `image`, or `inner` for the one inside. `size` in bytes,
+/// `took_us` in microseconds.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct CopyReport {
+    pub what: &'static str,
+    pub from: String,
+    pub path: String,
+    pub size: u64,
+    pub took_us: u64,
+    pub mib_per_s: u64,
 }
 
 /// Where writes go. `size` in bytes; `options` as the kernel shows them. What follows is
@@ -189,6 +213,7 @@ impl Report {
             candidates: Vec::new(),
             medium: None,
             image: None,
+            copy: None,
             upper: None,
             uppers: Vec::new(),
             home: None,
@@ -236,7 +261,9 @@ impl Report {
         } else {
             "the initramfs"
         };
-        let why = match &candidate.device.parent {
+        let device = &candidate.device;
+        let why = match &device.parent {
+            _ if device.host.is_some() => "the file that iso-scan/filename names".to_owned(),
             Some(disk) => format!("named by {by}; partition of {disk}, preferred to the disk"),
             None => format!("named by {by}"),
         };
@@ -246,6 +273,11 @@ impl Report {
             label: facts.and_then(|f| f.label.as_ref()).map(Label::to_string),
             uuid: facts.and_then(|f| f.uuid.clone()),
             why,
+            iso: device.host.as_ref().map(|host| IsoReport {
+                path: format!("/{}", search.wanted.iso.as_deref().unwrap_or_default()),
+                device: format!("/dev/{host}"),
+            }),
+            released: false,
         });
     }
 
@@ -314,6 +346,7 @@ pub fn describe_verdict(verdict: &Verdict) -> (&'static str, String) {
             "waiting",
             "has the name; its partitions are looked at first".to_owned(),
         ),
+        Verdict::Holds(device) => ("holds-iso", format!("holds the ISO file, seen as {device}")),
         Verdict::OtherImage(found) => {
             let id = found.id.as_ref().map_or("none", |id| id.short());
             ("other-image", format!("holds another image (id {id})"))

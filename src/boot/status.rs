@@ -41,6 +41,8 @@ struct Medium {
     device: String,
     label: Option<String>,
     present: bool,
+    /// The image is in memory.
+    released: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -177,7 +179,9 @@ fn gather(machine: &Machine, left: Left) -> Status {
         schema: SCHEMA,
         image: left.image,
         medium: left.medium.map(|medium| Medium {
-            present: machine.sys.join("dev/block").join(&medium.number).exists(),
+            present: !medium.number.is_empty()
+                && machine.sys.join("dev/block").join(&medium.number).exists(),
+            released: medium.at.is_empty(),
             device: medium.device,
             label,
         }),
@@ -198,10 +202,10 @@ fn show(status: &Status) -> String {
     };
     if let Some(medium) = &status.medium {
         let label = medium.label.as_deref().unwrap_or("without a label");
-        let gone = if medium.present {
-            ""
-        } else {
-            ", not there any more"
+        let gone = match (medium.released, medium.present) {
+            (true, _) => ", not needed any more",
+            (false, true) => "",
+            (false, false) => ", not there any more",
         };
         line("medium", format!("{} ({label}){gone}", medium.device));
     }

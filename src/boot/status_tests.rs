@@ -49,6 +49,7 @@ fn machine(dir: &std::path::Path, device: &str) -> Machine {
         medium: Some(LeftMount {
             device: "/dev/sda1".into(),
             number: "8:1".into(),
+            at: "/run/initramfs/live".into(),
             ..LeftMount::default()
         }),
         upper: Some(disk(device)),

@@ -12,7 +12,7 @@ pub struct Device {
     pub name: String,
     /// Length.
     pub size: Sectors,
-    /// The disk, when this is a partition.
+    /// The disk, when this is a partition, or a file on a disk.
     pub parent: Option<String>,
     /// The partitions, when this is a disk.
     pub partitions: Vec<String>,
@@ -20,6 +20,9 @@ pub struct Device {
     pub optical: bool,
     /// Vendor and model.
     pub model: String,
+    /// Of a loop device over an ISO file: the device that holds the file. Its disk is
+    /// [`Device::parent`].
+    pub host: Option<String>,
 }
 
 impl Device {
@@ -32,6 +35,7 @@ impl Device {
             partitions: Vec::new(),
             optical: false,
             model: String::new(),
+            host: None,
         }
     }
 
@@ -81,6 +85,8 @@ pub struct Wanted {
     pub id: Option<ImageId>,
     /// Path of the image on the medium.
     pub image_path: String,
+    /// `iso-scan/filename`: the medium is in this file, on any disk.
+    pub iso: Option<String>,
 }
 
 /// A medium whose image was looked at and found whole.
@@ -105,8 +111,9 @@ pub fn can_hold_image(kind: FsKind) -> bool {
 
 /// Whether the facts are those that the words name; if not, why not, as people read it.
 pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(), String> {
-    if let Some(spec) = &wanted.spec {
-        match_name(spec, device, facts)?;
+    // A disk with the ISO file may have any name, and the file is one by its own path.
+    if wanted.iso.is_none() {
+        decide_name(wanted, device, facts)?;
     }
     match facts.fs.as_ref().map(|f| f.kind) {
         None => Err("no file system that is known here".to_owned()),
@@ -118,6 +125,12 @@ pub fn decide_match(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(
         )),
         Some(kind) => Err(format!("{}, which can't hold a live image", kind.name())),
     }
+}
+
+/// Whether the device is the one that `root=` names; without that word each is.
+pub fn decide_name(wanted: &Wanted, device: &Device, facts: &Facts) -> Result<(), String> {
+    let named = wanted.spec.as_ref();
+    named.map_or(Ok(()), |spec| match_name(spec, device, facts))
 }
 
 /// Whether the device has the name that the words give; if not, what it has.
@@ -179,6 +192,7 @@ mod tests {
             partitions: vec![],
             optical: false,
             model: String::new(),
+            host: None,
         }
     }
 

@@ -13,6 +13,7 @@ pub mod medium;
 pub mod modules;
 pub mod mounts;
 pub mod process;
+pub mod ram;
 pub mod root;
 pub mod search;
 pub mod session;

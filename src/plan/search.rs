@@ -5,7 +5,7 @@
 //! holds another image than this initramfs was made with is taken when nothing better
 //! appears. When all is silent the page is shown, and the search goes on behind it.
 
-use super::medium::{Device, Facts, Found, Probe, Wanted, decide_match};
+use super::medium::{Device, Facts, Found, Probe, Wanted, decide_match, decide_name};
 pub use super::story::{Action, Event, Look, Verdict};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -156,10 +156,20 @@ impl Search {
     fn take_in(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Seen(device) => self.see(now, device, actions),
-            Event::Gone(name) => drop(self.candidates.remove(&name)),
+            Event::Gone(name) => {
+                let stays = |host: &Option<String>| host.as_ref() != Some(&name);
+                self.candidates
+                    .retain(|n, c| *n != name && stays(&c.device.host));
+            }
             Event::Probed(name, probe) => self.take_probe(now, &name, probe),
             Event::Looked(name, look) => self.take_look(now, &name, look, actions),
             Event::Examined(name, outcome) => self.take_outcome(&name, outcome),
+            Event::Holds(name, device) => {
+                if let Some(host) = self.candidates.get_mut(&name) {
+                    host.verdict = Verdict::Holds(device.name.clone());
+                    self.see(now, device, actions);
+                }
+            }
             Event::Activity | Event::Tick => {}
         }
     }
@@ -270,9 +280,13 @@ impl Search {
         if !matches!(candidate.verdict, Verdict::Examining(_)) {
             return;
         }
+        // Whatever the ISO file holds was asked for; what root= names too goes before it.
+        let named = decide_name(&self.wanted, &candidate.device, &candidate.facts).is_ok();
         candidate.verdict = match outcome {
             Err(why) => Verdict::Refused(why),
-            Ok(found) if wanted.is_none() || found.id == wanted => Verdict::Accepted(found),
+            Ok(found) if named && (wanted.is_none() || found.id == wanted) => {
+                Verdict::Accepted(found)
+            }
             Ok(found) => Verdict::OtherImage(found),
         };
     }
@@ -322,7 +336,12 @@ impl Search {
         let best = all.iter().copied().find(full).or_else(|| {
             // Without words that name it, another image is not what anybody asked for.
             let named = self.wanted.named;
-            all.iter().copied().find(other).filter(|_| silent && named)
+            let asked = |c: &&Candidate| named || c.device.host.is_some();
+            all.iter()
+                .copied()
+                .filter(other)
+                .find(asked)
+                .filter(|_| silent)
         });
         let Some(name) = best.map(|c| c.device.name.clone()) else {
             return;

@@ -19,6 +19,7 @@ fn search(image: Option<ImageId>) -> Search {
         named: true,
         id: image,
         image_path: "LiveOS/squashfs.img".into(),
+        iso: None,
     };
     let limits = Limits {
         timeout: None,
@@ -35,6 +36,7 @@ fn device(name: &str, parent: Option<&str>, partitions: &[&str]) -> Event {
         partitions: partitions.iter().map(|p| (*p).to_owned()).collect(),
         optical: name.starts_with("sr"),
         model: String::new(),
+        host: None,
     })
 }
 
@@ -352,4 +354,119 @@ fn a_device_seen_twice_is_read_once() {
         s.step(ms(4), device("sda", None, &[])),
         [Action::Probe("sda".into())]
     );
+}
+
+fn in_iso(root: Option<&[u8]>, image: Option<ImageId>) -> Search {
+    let mut search = search(image);
+    search.wanted.spec = root.and_then(DeviceSpec::parse);
+    search.wanted.iso = Some("x.iso".into());
+    search
+}
+
+fn iso(of: &str) -> Event {
+    let Event::Seen(device) = device("loop0", Some("sda"), &[]) else {
+        unreachable!()
+    };
+    let host = Some(of.to_owned());
+    Event::Holds(of.into(), Device { host, ..device })
+}
+
+/// A disk whose partition holds the file.
+fn disk_with_iso(search: &mut Search) {
+    search.step(ms(0), device("sda", None, &["sda1"]));
+    search.step(ms(0), device("sda1", Some("sda"), &[]));
+    search.step(ms(1), labelled("sda1", "DATA"));
+    let whole = Event::Probed("sda".into(), Probe::Facts(Facts::default()));
+    search.step(ms(1), whole);
+}
+
+#[test]
+fn an_iso_file_is_looked_for_whatever_the_disks_name_and_is_then_a_device() {
+    let mut search = in_iso(Some(b"LABEL=LIVE"), None);
+    search.step(ms(0), device("sda1", Some("sda"), &[]));
+    assert_eq!(
+        search.step(ms(1), labelled("sda1", "DATA")),
+        examine("sda1")
+    );
+    let probe = vec![Action::Probe("loop0".into())];
+    assert_eq!(search.step(ms(2), iso("sda1")), probe);
+    assert_eq!(
+        search.step(ms(3), labelled("loop0", "LIVE")),
+        examine("loop0")
+    );
+    assert_eq!(search.step(ms(4), found("loop0", None)), accept("loop0"));
+    let verdict = &search.candidate("sda1").unwrap().verdict;
+    assert_eq!(*verdict, Verdict::Holds("loop0".into()));
+}
+
+#[test]
+fn others_are_searched_while_one_disk_is_slow_with_its_answer() {
+    let mut search = in_iso(Some(b"LABEL=LIVE"), None);
+    search.step(ms(0), device("sdb1", Some("sdb"), &[]));
+    assert_eq!(
+        search.step(ms(1), labelled("sdb1", "SLOW")),
+        examine("sdb1")
+    );
+    search.step(ms(1), device("sda1", Some("sda"), &[]));
+    assert_eq!(
+        search.step(ms(2), labelled("sda1", "DATA")),
+        examine("sda1")
+    );
+    search.step(ms(3), iso("sda1"));
+    search.step(ms(4), labelled("loop0", "LIVE"));
+    assert_eq!(search.step(ms(5), found("loop0", None)), accept("loop0"));
+}
+
+#[test]
+fn an_iso_file_is_taken_as_it_is_without_root_or_when_root_names_nothing_else() {
+    let mut search = in_iso(None, None);
+    disk_with_iso(&mut search);
+    search.step(ms(2), iso("sda1"));
+    search.step(ms(3), labelled("loop0", "OTHER"));
+    assert_eq!(search.step(ms(4), found("loop0", None)), accept("loop0"));
+
+    let mut search = in_iso(Some(b"LABEL=LIVE"), None);
+    disk_with_iso(&mut search);
+    search.step(ms(2), iso("sda1"));
+    search.step(ms(3), labelled("loop0", "OTHER"));
+    // What root= names may still come.
+    assert_eq!(search.step(ms(4), found("loop0", None)), vec![]);
+    assert_eq!(search.step(ms(4990), Event::Tick), vec![]);
+    assert_eq!(search.step(ms(5010), Event::Tick), accept("loop0"));
+}
+
+#[test]
+fn a_medium_that_root_names_goes_before_an_iso_file_that_is_none() {
+    let mut search = in_iso(Some(b"LABEL=LIVE"), None);
+    disk_with_iso(&mut search);
+    search.step(ms(2), iso("sda1"));
+    search.step(ms(3), labelled("loop0", "OTHER"));
+    search.step(ms(4), found("loop0", None));
+    search.step(ms(100), device("sr0", None, &[]));
+    assert_eq!(
+        search.step(ms(101), labelled("sr0", "LIVE")),
+        examine("sr0")
+    );
+    assert_eq!(search.step(ms(102), found("sr0", None)), accept("sr0"));
+}
+
+#[test]
+fn an_iso_file_of_another_image_waits_for_the_right_one_and_is_then_taken() {
+    let mut search = in_iso(None, Some(id(1)));
+    search.wanted.named = false;
+    disk_with_iso(&mut search);
+    search.step(ms(2), iso("sda1"));
+    search.step(ms(3), labelled("loop0", "LIVE"));
+    assert_eq!(search.step(ms(4), found("loop0", Some(id(2)))), vec![]);
+    assert_eq!(search.step(ms(5010), Event::Tick), accept("loop0"));
+}
+
+#[test]
+fn an_iso_file_goes_with_its_disk() {
+    let mut search = in_iso(None, None);
+    disk_with_iso(&mut search);
+    search.step(ms(2), iso("sda1"));
+    search.step(ms(3), Event::Gone("sda1".into()));
+    assert!(search.candidate("loop0").is_none());
+    assert_eq!(search.step(ms(4), labelled("loop0", "LIVE")), vec![]);
 }

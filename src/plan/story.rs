@@ -17,6 +17,8 @@ pub enum Event {
     Looked(String, Look),
     /// A worker looked for the image on it; the reason if it is not there.
     Examined(String, Result<Found, String>),
+    /// A worker found the ISO file on it, and this loop device is over the file.
+    Holds(String, Device),
     /// The machine is still bringing devices up: a driver went in, an uevent came.
     Activity,
     /// Time passed.
@@ -64,7 +66,10 @@ pub enum Verdict {
     Named,
     /// A worker looks at it, since then.
     Examining(Duration),
-    /// It holds an image, but not the one of this initramfs.
+    /// It holds the ISO file, which is this loop device.
+    Holds(String),
+    /// It holds an image, but not the one of this initramfs; or it is the ISO file, and
+    /// `root=` names something else.
     OtherImage(Found),
     /// The medium.
     Accepted(Found),

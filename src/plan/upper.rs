@@ -100,7 +100,12 @@ fn decide_named(
         .iter()
         .filter(|c| match_name(spec, &c.device, &c.facts).is_ok());
     let is_medium = |c: &Candidate| {
-        c.device.name == medium.name || Some(&c.device.name) == medium.parent.as_ref()
+        let under = [
+            Some(&medium.name),
+            medium.parent.as_ref(),
+            medium.host.as_ref(),
+        ];
+        under.contains(&Some(&c.device.name))
     };
     let (same, mut usable): (Vec<&&Candidate>, Vec<&&Candidate>) =
         named.partition(|c| is_medium(c));

@@ -26,6 +26,7 @@ fn device(name: &str) -> Device {
         partitions: vec![],
         optical: name.starts_with("sr"),
         model: String::new(),
+        host: None,
     }
 }
 

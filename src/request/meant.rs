@@ -3,8 +3,9 @@
 use super::said::Said;
 use super::upper::read_upper;
 use super::words::{self, Support};
-use super::{DeviceSpec, Host, Request};
+use super::{Copy, DeviceSpec, Host, Request};
 use crate::layout;
+use crate::units::Bytes;
 use std::time::Duration;
 
 /// Reads the words into a request. Never fails: what can't be followed is a notice, and
@@ -28,6 +29,9 @@ pub fn decide_request(said: &[Said]) -> Request {
             layout::SQUASHFS_IMG,
             &mut notices,
         ),
+        iso: read_iso(&words, &mut notices),
+        copy: read_copy(&words),
+        min_memory: read_min_memory(&words, &mut notices),
         upper: read_upper(&words, &mut notices),
         eject: words.is_on("liveroot.eject", false),
         init: words.text("init").filter(|t| !t.is_empty()),
@@ -159,9 +163,11 @@ fn read_path(
     };
     let path = text.trim_matches('/');
     if path.split('/').any(|part| part == "..") {
-        notices.push(format!(
-            "{name}={text}: `..` is not followed; {default} is used"
-        ));
+        let instead = match default {
+            "" => "ignored".to_owned(),
+            default => format!("{default} is used"),
+        };
+        notices.push(format!("{name}={text}: `..` is not followed; {instead}"));
         return default.to_owned();
     }
     // `rd.live.dir=/` is the root of the medium; a file needs a name.
@@ -169,6 +175,37 @@ fn read_path(
         return default.to_owned();
     }
     path.to_owned()
+}
+
+/// `iso-scan/filename=`: dracut joins it to the root of each disk, with or without a slash.
+fn read_iso(words: &Words<'_>, notices: &mut Vec<String>) -> Option<String> {
+    let path = read_path(words, "iso-scan/filename", "", notices);
+    (!path.is_empty()).then_some(path)
+}
+
+/// With both words the inner image is what is copied: the outer one is not read any more.
+fn read_copy(words: &Words<'_>) -> Copy {
+    match words.is_on("rd.writable.fsimg", false) {
+        true => Copy::Inner,
+        false if words.is_on("rd.live.ram", false) => Copy::Image,
+        false => Copy::Nothing,
+    }
+}
+
+/// dracut's default of `rd.minmem`.
+const MIN_MEMORY: Bytes = Bytes::mib(1024);
+
+fn read_min_memory(words: &Words<'_>, notices: &mut Vec<String>) -> Bytes {
+    let Some(text) = words.text("rd.minmem") else {
+        return MIN_MEMORY;
+    };
+    match text.parse::<u32>() {
+        Ok(n) => Bytes::mib(n.into()),
+        Err(_) => {
+            notices.push(format!("rd.minmem={text}: not a number of MiB, ignored"));
+            MIN_MEMORY
+        }
+    }
 }
 
 fn read_seconds(
@@ -333,7 +370,7 @@ mod tests {
     #[test]
     fn misspelt_and_idle_words_are_reported_and_nothing_else() {
         let r =
-            request("rd.live.sqashimg=x rd.live.ram=1 rd.live.zzzzzzzzzz console=ttyS0 foo=bar");
+            request("rd.live.sqashimg=x rd.live.debug=1 rd.live.zzzzzzzzzz console=ttyS0 foo=bar");
         assert_eq!(r.notices.len(), 3, "{:?}", r.notices);
         assert!(r.notices[0].contains("did you mean rd.live.squashimg"));
         assert!(r.notices[1].contains("understood, not acted on"));
@@ -348,6 +385,38 @@ mod tests {
         assert_eq!(r.live_dir, "LiveOS");
         assert_eq!(r.squashimg, "sub/x.img");
         assert_eq!(request("rd.live.dir=/").live_dir, "");
+    }
+
+    #[test]
+    fn the_iso_file_is_below_the_root_of_its_disk_with_or_without_a_slash() {
+        let iso = |line: &str| request(line).iso;
+        assert_eq!(iso("iso-scan/filename=/a/b.iso"), Some("a/b.iso".into()));
+        assert_eq!(iso("iso-scan/filename=linux.iso"), Some("linux.iso".into()));
+        assert_eq!(
+            iso("iso-scan/filename=a.iso iso-scan/filename=b.iso"),
+            Some("b.iso".into())
+        );
+        for none in ["", "iso-scan/filename", "iso-scan/filename=/"] {
+            assert_eq!(iso(none), None, "{none}");
+        }
+        let outside = request("iso-scan/filename=../b.iso");
+        assert_eq!((outside.iso, outside.notices.len()), (None, 1));
+    }
+
+    #[test]
+    fn what_is_copied_to_memory_is_the_image_or_what_is_inside() {
+        let copy = |line: &str| request(line).copy;
+        assert_eq!(copy(""), Copy::Nothing);
+        assert_eq!(copy("rd.live.ram=0"), Copy::Nothing);
+        assert_eq!(copy("rd.live.ram"), Copy::Image);
+        assert_eq!(copy("live_ram=1"), Copy::Image);
+        assert_eq!(copy("rd.writable.fsimg"), Copy::Inner);
+        assert_eq!(copy("rd.live.ram writable_fsimg=1"), Copy::Inner);
+        let least = |line: &str| request(line).min_memory;
+        assert_eq!(least(""), Bytes::mib(1024));
+        assert_eq!(least("rd.minmem=64"), Bytes::mib(64));
+        let odd = request("rd.minmem=much");
+        assert_eq!((odd.min_memory, odd.notices.len()), (Bytes::mib(1024), 1));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub use meant::decide_request;
 pub use size::TmpfsSize;
 pub use upper::{Directory, OnChange, Place, UpperRequest};
 
+use crate::units::Bytes;
 use std::time::Duration;
 
 /// What a boot was asked to do.
@@ -29,6 +30,13 @@ pub struct Request {
     pub live_dir: String,
     /// `rd.live.squashimg`: the image below [`Request::live_dir`].
     pub squashimg: String,
+    /// `iso-scan/filename`: an ISO file on any disk that holds the medium, below that disk's
+    /// root, no slash before it.
+    pub iso: Option<String>,
+    /// `rd.live.ram`, `rd.writable.fsimg`: what is copied to memory.
+    pub copy: Copy,
+    /// `rd.minmem`: what must stay of the machine's memory when an image is copied there.
+    pub min_memory: Bytes,
     /// Where writes go.
     pub upper: UpperRequest,
     /// `liveroot.eject`: the disc comes out at the end.
@@ -49,6 +57,18 @@ pub struct Request {
     pub refusal: Option<String>,
     /// Whose initramfs this is.
     pub host: Host,
+}
+
+/// What is copied to memory before it is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copy {
+    /// Nothing: the medium is read as long as the system runs.
+    #[default]
+    Nothing,
+    /// `rd.live.ram`: the image as it lies on the medium.
+    Image,
+    /// `rd.writable.fsimg`: the file system image that is inside, if one is.
+    Inner,
 }
 
 /// Whose initramfs this is, and so what follows when a boot can't go on.

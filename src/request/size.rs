@@ -21,6 +21,51 @@ impl Default for TmpfsSize {
     }
 }
 
+impl TmpfsSize {
+    /// The same where `taken` bytes of the machine's `total` are taken for good: a share is one
+    /// of the rest, and nothing is larger than the rest.
+    pub fn beside(&self, taken: u64, total: u64) -> TmpfsSize {
+        let rest = total.saturating_sub(taken);
+        let within = |text: &str, unit: u64| match text.strip_suffix('%') {
+            Some(share) => {
+                let share = share.parse().unwrap_or(100u64).min(100);
+                Some((rest / 100).saturating_mul(share))
+            }
+            None => Some(rest).filter(|rest| count(text).saturating_mul(unit) > *rest),
+        };
+        let or = |text: &str, unit| match within(text, unit) {
+            Some(limit) => (limit / unit).max(1).to_string(),
+            None => text.to_owned(),
+        };
+        let more = |(key, value): &(String, String)| match key.as_str() {
+            "nr_blocks" => (key.clone(), or(value, PAGE)),
+            _ => (key.clone(), value.clone()),
+        };
+        TmpfsSize {
+            size: or(&self.size, 1),
+            more: self.more.iter().map(more).collect(),
+        }
+    }
+}
+
+/// Unit of `nr_blocks`, bytes; larger pages make a smaller limit of it.
+const PAGE: u64 = 4096;
+
+/// What a text that [`is_tmpfs_size`] takes counts, without `%`.
+fn count(text: &str) -> u64 {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.bytes().last() {
+        Some(b'k' | b'K') => 10,
+        Some(b'm' | b'M') => 20,
+        Some(b'g' | b'G') => 30,
+        _ => 0,
+    };
+    digits
+        .parse::<u64>()
+        .unwrap_or(u64::MAX)
+        .saturating_mul(1 << shift)
+}
+
 impl fmt::Display for TmpfsSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "size={}", self.size)?;
@@ -75,6 +120,24 @@ mod tests {
         for bad in ["", "%", "0", "m", "1gb", "-1", "0x10", "1 g", "5000%"] {
             assert!(!is_tmpfs_size(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn beside_a_copy_in_memory_the_two_are_no_more_than_there_is() {
+        let (taken, total) = (600 << 20, 1000 << 20);
+        let size = |text: &str| {
+            let (wanted, _) = parse_tmpfs_options(text, TmpfsSize::default());
+            wanted.beside(taken, total).to_string()
+        };
+        assert_eq!(size(""), format!("size={}", 200 << 20));
+        assert_eq!(size("size=90%"), format!("size={}", 360 << 20));
+        assert_eq!(size("size=400m"), "size=400m");
+        assert_eq!(size("size=401m"), format!("size={}", 400 << 20));
+        assert_eq!(size("size=100000000g"), format!("size={}", 400 << 20));
+        let both = size("size=1m,nr_blocks=1g,nr_inodes=5k");
+        assert_eq!(both, format!("size=1m,nr_blocks={},nr_inodes=5k", 400 << 8));
+        let all = TmpfsSize::default().beside(total, total);
+        assert_eq!(all.to_string(), "size=1", "tmpfs takes 0 for no limit");
     }
 
     #[test]

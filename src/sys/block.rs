@@ -84,6 +84,13 @@ pub fn read_facts(sys: &Path, name: &str) -> Option<BlockFacts> {
     })
 }
 
+/// Number of the device behind a node, `MAJOR:MINOR`; empty when it has gone.
+pub fn number(sys: &Path, node: &str) -> String {
+    let name = node.trim_start_matches("/dev/").replace('/', "!");
+    let text = std::fs::read_to_string(sys.join("class/block").join(name).join("dev"));
+    text.unwrap_or_default().trim().to_owned()
+}
+
 /// The kernel's name of the device with this number (`st_rdev`); none when it has gone.
 pub fn name(sys: &Path, number: u64) -> Option<String> {
     let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
@@ -108,6 +115,21 @@ pub fn read_exact_at(device: &File, offset: u64, buf: &mut [u8]) -> Result<bool,
         Ok(()) => Ok(true),
         Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
         Err(e) => Err(e.raw_os_error().unwrap_or(libc::EIO)),
+    }
+}
+
+/// Reads what it gets, up to the length of `buf`, from `offset` of an open device or file; 0 at
+/// its end.
+///
+/// # Errors
+/// The errno.
+pub fn read_some_at(device: &File, offset: u64, buf: &mut [u8]) -> Result<usize, i32> {
+    loop {
+        match device.read_at(buf, offset) {
+            Ok(n) => return Ok(n),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e.raw_os_error().unwrap_or(libc::EIO)),
+        }
     }
 }
 

@@ -136,6 +136,13 @@ fn write_one(node: &Path, text: &[u8]) -> Option<()> {
     Some(())
 }
 
+/// Whether a console can draw over a line.
+pub fn is_terminal(node: &Path) -> bool {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let tty = File::options().write(true).custom_flags(flags).open(node);
+    tty.is_ok_and(|tty| std::io::IsTerminal::is_terminal(&tty))
+}
+
 /// Writes `text` to a terminal in one go, as far as it takes it now: for those who are in the
 /// middle of something else.
 pub fn write_in_passing(node: &Path, text: &str) {

@@ -25,6 +25,11 @@ pub struct LoopDevice {
 /// Others may take the free device between our asking and our taking it.
 const TRIES: usize = 16;
 
+/// What is behind EINVAL: those kernels want a `write_iter` of the file even for reading only;
+/// commit 355341e4359b mended it.
+const REFUSES: &str = "EINVAL; Linux 6.12.29 to 6.15 refuse a loop over a file of iso9660 or \
+    squashfs: another kernel helps";
+
 /// Attaches `backing` read-only to a free loop device below `dev`.
 ///
 /// `label` is what losetup(8) shows as the name; the kernel keeps 63 bytes of it.
@@ -55,11 +60,13 @@ pub fn attach_read_only(dev: &Path, backing: &File, label: &Path) -> Result<Loop
             Ok(()) => return Ok(LoopDevice { path, device }),
             Err(libc::EBUSY) => last = libc::EBUSY,
             Err(e) => {
-                return Err(Error::new(
+                let error = Error::new(
                     format!("attaching {} to", label.display()),
                     path.display(),
                     e,
-                ));
+                );
+                let kernel = (e == libc::EINVAL).then(|| REFUSES.to_owned());
+                return Err(Error { kernel, ..error });
             }
         }
     }

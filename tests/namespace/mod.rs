@@ -96,6 +96,7 @@ impl Disk {
                 partitions: vec![],
                 optical: false,
                 model: String::new(),
+                host: None,
             },
             fs: fs.map(|kind| FsFacts {
                 kind,

@@ -7,6 +7,7 @@ pub mod upper;
 use super::examine::{self, Sought, Stack};
 use super::failure::Failure;
 use super::gather;
+use super::isoscan::{self, Host as IsoHost};
 use super::loader::Loader;
 use super::machine::Machine;
 use super::medium::describe;
@@ -16,7 +17,7 @@ use super::probe::{self, probe_device};
 use super::report::Report;
 use crate::layout::{HOME_TYPE, UPPER_TYPE};
 use crate::plan::announced::Announced;
-use crate::plan::medium::{Facts, Probe};
+use crate::plan::medium::{Device, Facts, Probe, decide_name};
 use crate::plan::modules::Rank;
 use crate::plan::search::{Action, Event, Look, Search};
 use crate::request::{DeviceSpec, Host, Place, Request};
@@ -41,6 +42,7 @@ enum Message {
     Probed(String, usize, Probe),
     Looked(String, usize, Look),
     Examined(String, usize, Box<Result<Stack, String>>),
+    Holds(String, usize, Box<IsoHost>),
     /// Somebody at a console pressed a key.
     Key(u8),
 }
@@ -65,6 +67,7 @@ pub fn run<'a>(
         sender,
         receiver,
         stacks: HashMap::new(),
+        hosts: HashMap::new(),
         announced: Announced::default(),
     };
     hunt.listen(report);
@@ -78,9 +81,11 @@ pub fn run<'a>(
     let name = hunt.run(report);
     report.take_candidates(&hunt.search);
     let name = name?;
-    let stack = hunt.stacks.remove(&name).ok_or(Failure::MediumNotFound)?;
+    let mut stack = hunt.stacks.remove(&name).ok_or(Failure::MediumNotFound)?;
+    stack.host = hunt.hosts.remove(&name);
     // Others that were mounted for a look keep their devices from being written to.
     hunt.stacks.clear();
+    hunt.hosts.clear();
     report.take_medium(&hunt.search, &name, &stack.node, stack.fs);
     Ok((hunt, name, stack))
 }
@@ -96,6 +101,8 @@ pub struct Hunt<'a> {
     sender: Sender<Message>,
     receiver: Receiver<Message>,
     stacks: HashMap<String, Stack>,
+    /// Disks with the ISO file, by the loop device over it. They fall after what is on them.
+    hosts: HashMap<String, IsoHost>,
     announced: Announced,
 }
 
@@ -223,6 +230,15 @@ impl Hunt<'_> {
             }
             Message::Probed(..) | Message::Looked(..) => Vec::new(),
             Message::Examined(name, order, _) if !present(&name, order) => Vec::new(),
+            Message::Holds(name, order, host) if present(&name, order) => {
+                let Some(device) = self.iso_device(&name, &host) else {
+                    return Vec::new();
+                };
+                log::info!("{name}: holds the ISO file, seen as {}", device.name);
+                self.hosts.insert(device.name.clone(), *host);
+                vec![Event::Holds(name, device)]
+            }
+            Message::Holds(..) => Vec::new(),
             Message::Examined(name, _, outcome) => {
                 let outcome = match *outcome {
                     Ok(stack) => {
@@ -259,7 +275,7 @@ impl Hunt<'_> {
         ) {
             ("block", "remove", Some(name)) => {
                 let name = name.replace('/', "!");
-                self.stacks.remove(&name);
+                self.drop_stacks(&name);
                 Some(Event::Gone(name))
             }
             // sysfs writes `!` where /dev has a directory.
@@ -270,6 +286,31 @@ impl Hunt<'_> {
             ("usb" | "scsi" | "mmc" | "virtio" | "nvme" | "pci", "add", _) => Some(Event::Activity),
             _ => None,
         }
+    }
+
+    /// What was mounted from a device that has gone, and from a file on it.
+    fn drop_stacks(&mut self, name: &str) {
+        let on_it = |host: &IsoHost| host.name == name;
+        let files = self.hosts.iter().filter(|(_, host)| on_it(host));
+        for file in files.map(|(file, _)| file.as_str()).chain([name]) {
+            self.stacks.remove(file);
+        }
+        self.hosts.retain(|_, host| !on_it(host));
+    }
+
+    /// The loop device over the ISO file, as the search sees it.
+    fn iso_device(&self, host: &str, found: &IsoHost) -> Option<Device> {
+        let on = &self.search.candidate(host)?.device;
+        let name = found.loop_device.path.file_name()?.to_str()?;
+        Some(Device {
+            name: name.to_owned(),
+            size: block::read_facts(&self.machine.sys, name)?.size,
+            parent: Some(on.disk().to_owned()),
+            partitions: Vec::new(),
+            optical: false,
+            model: on.model.clone(),
+            host: Some(host.to_owned()),
+        })
     }
 
     /// Storage whose interface came before the socket, and whose disk has not come yet.
@@ -332,6 +373,10 @@ impl Hunt<'_> {
         let Some(fs) = candidate.facts.fs.as_ref().map(|f| f.kind) else {
             return;
         };
+        let device = &candidate.device;
+        let iso = self.search.wanted.iso.clone();
+        let iso = iso.filter(|_| device.host.is_none());
+        let named = decide_name(&self.search.wanted, device, &candidate.facts);
         let known = &candidate.device.partitions;
         if gather::device(self.machine, &name).is_some_and(|d| d.partitions != *known) {
             let _ = self.sender.send(Message::Uevent(block_event(name)));
@@ -341,7 +386,15 @@ impl Hunt<'_> {
         let (machine, loader) = (self.machine.clone(), self.loader.clone());
         let sought = self.sought.clone();
         self.spawn(move |sender| {
-            let outcome = examine::examine(&machine, &loader, &sought, &name, fs);
+            let held = iso.map(|path| isoscan::look(&machine, &loader, &name, fs, &path));
+            let outcome = match (held, named) {
+                (Some(Ok(host)), _) => {
+                    let _ = sender.send(Message::Holds(name, order, Box::new(host)));
+                    return;
+                }
+                (Some(Err(why)), Err(_)) => Err(why),
+                _ => examine::examine(&machine, &loader, &sought, &name, fs),
+            };
             let _ = sender.send(Message::Examined(name, order, Box::new(outcome)));
         });
     }
