@@ -227,6 +227,29 @@ mod tests {
     }
 
     #[test]
+    fn the_map_of_boots_names_scenarios_that_are_there() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let map = fs::read_to_string(source.join("tests/boots/README.md")).unwrap();
+        let names: Vec<String> = gather(&source)
+            .unwrap()
+            .into_iter()
+            .map(|scenario| scenario.name)
+            .collect();
+        let rows = map.lines().filter(|line| line.starts_with("| t"));
+        let mut named = 0;
+        for cell in rows.filter_map(|row| row.split('|').nth(2)) {
+            for name in cell.split('`').skip(1).step_by(2) {
+                assert!(
+                    names.iter().any(|known| known == name),
+                    "no scenario {name}"
+                );
+                named += 1;
+            }
+        }
+        assert!(named > 30);
+    }
+
+    #[test]
     fn a_misspelt_key_is_an_error() {
         assert!(parse("x", "about = 'x'\n[expect]\nfacts = ['a']\n").is_ok());
         assert!(parse("x", "about = 'x'\n[expect]\nfact = ['a']\n").is_err());
