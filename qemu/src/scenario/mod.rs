@@ -108,6 +108,7 @@ pub fn gather(source: &Path) -> Result<Vec<Scenario>> {
     for entry in fs::read_dir(&dir)
         .doing(format!("reading {}", dir.display()))?
         .flatten()
+        .filter(|entry| entry.path().is_dir())
     {
         let file = entry.path().join("scenario.toml");
         let text = fs::read_to_string(&file).doing(format!("reading {}", file.display()))?;
