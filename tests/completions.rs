@@ -50,13 +50,12 @@ fn options(command: &clap::Command) -> Vec<String> {
 fn bash_offers_every_option_of_build() {
     let command = liveroot::cli::command();
     let build = command.find_subcommand("build").unwrap();
-    let script = "source completions/liveroot
+    let script = "eval \"$1\"
         COMP_WORDS=(liveroot build --) COMP_CWORD=2
         _liveroot liveroot -- build
         printf '%s\\n' \"${COMPREPLY[@]}\"";
     let said = std::process::Command::new("bash")
-        .args(["--norc", "-c", script])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["--norc", "-c", script, "bash", &completion(Shell::Bash)])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&said.stdout);

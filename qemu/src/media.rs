@@ -7,6 +7,7 @@ use crate::tool;
 use crate::trees::Tree;
 use crate::trouble::{Result, While};
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -94,6 +95,26 @@ fn take_apart(dir: &std::path::Path) -> Result<()> {
     )?;
     fs::remove_file(dir.join("rest"))?;
     Ok(fs::remove_file(&uki)?)
+}
+
+/// The same with a checksum for `rd.live.check`, and the byte at `spoil` changed after that.
+pub fn implanted(cache: &Cache, medium: Medium, spoil: Option<u64>) -> Result<Medium> {
+    let iso = Key::of_files(&[&medium.iso])?;
+    let key = Key::of(&[RECIPE, "implanted", &iso.0, &format!("{spoil:?}")]);
+    let entry = cache.entry("media", "implanted", &key, |dir| {
+        let iso = dir.join("live.iso");
+        fs::copy(&medium.iso, &iso)?;
+        tool::run(Command::new("implantisomd5").arg("--force").arg(&iso))?;
+        let Some(at) = spoil else { return Ok(()) };
+        let file = fs::File::options().read(true).write(true).open(&iso)?;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at)?;
+        Ok(file.write_all_at(&[!byte[0]], at)?)
+    })?;
+    Ok(Medium {
+        iso: entry.join("live.iso"),
+        ..medium
+    })
 }
 
 /// An ISO with the right label and nothing else.

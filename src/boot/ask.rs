@@ -5,6 +5,7 @@ use super::hunt::listen::serve_people;
 use super::loader::Loader;
 use super::machine::Machine;
 use super::page;
+use super::plymouth::Splash;
 use crate::sys::console;
 use crate::sys::keys::{self, KeyStop};
 use crate::sys::{clock, process};
@@ -15,9 +16,21 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Listener(#[allow(dead_code)] KeyStop);
 
-/// Calls `heard` with each byte that is typed on any console. None when no console can be
-/// read; then nobody can answer.
-pub fn listen(machine: &Machine, heard: impl Fn(u8) + Send + 'static) -> Option<Listener> {
+/// Calls `heard` with each byte that is typed on any console, and with the answer that the splash
+/// gets, if there is one: it is asked `text` for `limit`. None when no console can be read.
+pub fn listen(
+    machine: &Machine,
+    (text, keys, limit): (&str, &[u8], Duration),
+    heard: impl Fn(u8) + Clone + Send + 'static,
+) -> Option<Listener> {
+    if let Some(splash) = Splash::find(machine) {
+        splash.ask(text, keys, limit, Box::new(heard.clone()));
+    }
+    hear(machine, heard)
+}
+
+/// The same of consoles only.
+pub fn hear(machine: &Machine, heard: impl Fn(u8) + Send + 'static) -> Option<Listener> {
     let (typed, stop) = keys::open_keys(&console::active(&machine.sys, &machine.dev))?;
     let reading = process::start_thread(Box::new(move || typed.read(&heard)));
     reading.ok().map(|()| Listener(stop))
@@ -50,16 +63,16 @@ pub fn question(
 fn ask(machine: &Machine, text: &str, keys: &[u8], otherwise: (u8, &str), limit: Duration) -> u8 {
     let (sender, receiver) = channel();
     // Before the text: whoever is quick is heard too.
-    let _listener = listen(machine, move |key| {
+    let _listener = listen(machine, (text, keys, limit), move |key| {
         // Nobody asks any more.
         let _ = sender.send(key.to_ascii_lowercase());
     });
-    page::show(machine, text);
+    page::show_on_consoles(machine, text);
     let end = clock::since_boot() + limit;
     loop {
         let left = end.saturating_sub(clock::since_boot());
         let seconds = left.as_secs() + u64::from(left.subsec_millis() > 0);
-        page::show(machine, &countdown(otherwise.1, seconds));
+        page::show_on_consoles(machine, &countdown(otherwise.1, seconds));
         if left.is_zero() {
             return otherwise.0;
         }
@@ -76,6 +89,6 @@ fn ask(machine: &Machine, text: &str, keys: &[u8], otherwise: (u8, &str), limit:
 }
 
 fn answered(machine: &Machine, key: u8) -> u8 {
-    page::show(machine, "\n");
+    page::show_on_consoles(machine, "\n");
     key
 }

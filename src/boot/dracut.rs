@@ -13,7 +13,7 @@ use super::report::Report;
 use super::{LAST_INSERTIONS, Told, tell};
 use crate::plan::init::is_systemd;
 use crate::request::said::{self, Said};
-use crate::request::{Request, decide_request};
+use crate::request::{Request, decide_request_with_udev};
 use crate::sys::turn::Turn;
 use crate::sys::{clock, kmsg, mount, process};
 use std::fs::File;
@@ -37,7 +37,7 @@ pub fn run(arguments: &[String]) -> i32 {
     if stands(&machine) {
         return 0;
     }
-    let mut request = decide_request(&words).in_dracut(clock::since_boot());
+    let mut request = decide_request_with_udev(&words).in_dracut(clock::since_boot());
     if let Some(medium) = arguments.first() {
         request = request.with_medium(medium);
     }

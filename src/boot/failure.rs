@@ -17,6 +17,9 @@ pub enum Failure {
     /// The accepted medium or image could not be given its place.
     #[error("{0}")]
     Medium(sys::Error),
+    /// `rd.live.check` found that the medium is not what was written to it.
+    #[error("the medium is damaged: {0}")]
+    MediumDamaged(String),
     /// The words require saved changes, and they can't be used.
     #[error("the saved changes can't be used, and liveroot.overlay=require wants them: {0}")]
     UpperRequired(String),
@@ -42,6 +45,7 @@ impl Failure {
             Failure::NothingWanted => "nothing-wanted",
             Failure::MediumNotFound => "medium-not-found",
             Failure::Medium(_) => "medium-not-mounted",
+            Failure::MediumDamaged(_) => "medium-damaged",
             Failure::UpperRequired(_) => "upper-required",
             Failure::Upper(_) => "upper-not-mounted",
             Failure::Root(_) => "root-not-mounted",
@@ -63,6 +67,11 @@ impl Failure {
                  is not the one that this start needs, or it is damaged: write it again."
             }
             Failure::Medium(_) => "Restart. If this page comes again, write the stick again.",
+            Failure::MediumDamaged(_) => {
+                "Write the stick again, or burn another disc, more slowly. Whatever wrote to the\n\
+                 stick since it was made counts as damage too. To use it as it is, restart, press\n\
+                 e on the menu's entry and take the word rd.live.check away."
+            }
             Failure::UpperRequired(_) => {
                 "Put the disk with the saved changes in: the start goes on by itself if it was\n\
                  missing. Or restart and choose \"without saved changes\" in the menu (its word is\n\

@@ -9,6 +9,7 @@ pub mod apart;
 pub mod ask;
 pub mod borrow;
 pub mod check;
+pub mod check_medium;
 pub mod close;
 pub mod copy;
 pub mod dirs;
@@ -36,6 +37,7 @@ pub mod memory;
 pub mod named;
 pub mod page;
 pub mod partition;
+pub mod plymouth;
 pub mod probe;
 pub mod processes;
 pub mod progress;
@@ -171,6 +173,11 @@ fn tell(
     report.take_others(hunt.others(found.device().map(|d| &*d.name)));
     loader.stop();
     report.step("search");
+
+    if request.check {
+        check_medium::check(machine, loader, &medium.stack.node, report)?;
+        report.step("check");
+    }
 
     let stack = ram::copy(machine, request, loader, medium.stack, report)?;
     if report.copy.is_some() {

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::machine::Machine;
 use super::medium::describe;
+use super::plymouth::Splash;
 use super::report::{Report, describe_verdict};
 use crate::layout::VERSION;
 use crate::plan::search::{Candidate, Search};
@@ -147,8 +148,16 @@ pub fn show_notices(machine: &Machine, notices: &[String]) {
     }
 }
 
-/// Writes a page to every console.
+/// Writes a page to every console, and to the splash that covers them.
 pub fn show(machine: &Machine, text: &str) {
+    show_on_consoles(machine, text);
+    if let Some(splash) = Splash::find(machine) {
+        splash.show(text);
+    }
+}
+
+/// Writes what is replaced in a second.
+pub fn show_on_consoles(machine: &Machine, text: &str) {
     console::write_to(&console::active(&machine.sys, &machine.dev), text);
 }
 

@@ -7,6 +7,7 @@ use crate::plan::medium::{Device, Facts, Probe};
 use crate::plan::search::Look;
 use crate::sys::block::{self, Disc};
 use std::fs::File;
+use std::path::Path;
 
 /// An open device or file as a source of bytes.
 #[derive(Debug)]
@@ -42,8 +43,14 @@ impl ByteSource for FileSource {
     }
 }
 
-/// Probes `device`; its partition table entry only when `with_table`.
-pub fn probe_device(machine: &Machine, device: &Device, with_table: bool) -> Probe {
+/// Probes `device`; its partition table entry only when `with_table`. `nodes` are those that the
+/// words name, without `/dev/`.
+pub fn probe_device(
+    machine: &Machine,
+    device: &Device,
+    with_table: bool,
+    nodes: &[String],
+) -> Probe {
     let node = block::node(&machine.dev, &device.name);
     if device.optical {
         match block::disc(&node) {
@@ -72,7 +79,19 @@ pub fn probe_device(machine: &Machine, device: &Device, with_table: bool) -> Pro
         Ok(fs) => facts.fs = fs,
         Err(e) => facts.unreadable = Some(format!("reading {}: {e}", node.display())),
     }
+    // Last: whoever makes links has had time.
+    let own = device_number(&node);
+    let leads_here =
+        |name: &&String| own.is_some() && device_number(&machine.dev.join(name)) == own;
+    facts.nodes = nodes.iter().filter(leads_here).cloned().collect();
     Probe::Facts(facts)
+}
+
+/// Number of the block device that a node is, or leads to.
+fn device_number(node: &Path) -> Option<u64> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let meta = std::fs::metadata(node).ok()?;
+    meta.file_type().is_block_device().then(|| meta.rdev())
 }
 
 /// Asks an optical drive for its disc.

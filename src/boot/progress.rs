@@ -2,7 +2,8 @@
 //! elsewhere. As pages are, it is shown whatever `quiet` says: who waits wants to know why.
 
 use super::machine::Machine;
-use crate::plan::ram::Progress;
+use super::plymouth::Splash;
+use crate::plan::progress::Progress;
 use crate::sys::console;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,8 @@ const LINES: Duration = Duration::from_secs(5);
 pub struct ProgressLine {
     terminals: Vec<PathBuf>,
     others: Vec<PathBuf>,
+    /// The splash that hides them.
+    splash: Option<Splash>,
     draw_at: Duration,
     line_at: Duration,
     /// Characters of the line that is drawn.
@@ -35,6 +38,7 @@ impl ProgressLine {
         ProgressLine {
             terminals,
             others,
+            splash: Splash::find(machine),
             draw_at: SOON,
             line_at: SOON,
             drawn: 0,
@@ -42,14 +46,17 @@ impl ProgressLine {
     }
 
     /// Shows how far it is, when it is time for that.
-    pub fn show(&mut self, progress: &Progress) {
+    pub fn show(&mut self, progress: &Progress<'_>) {
         let line = progress.line();
         if progress.took >= self.draw_at {
             self.draw_at = progress.took + REDRAW;
             let text = format!("\r {line:width$}", width = self.drawn);
             self.drawn = line.len();
             write(&self.terminals, &text);
-            tell_splash(progress.percent(), &line);
+            if let Some(splash) = &self.splash {
+                splash.progress(progress.percent());
+                splash.show(&line);
+            }
         }
         if progress.took >= self.line_at {
             self.line_at = progress.took + LINES;
@@ -57,8 +64,15 @@ impl ProgressLine {
         }
     }
 
+    /// What follows begins below the line, as it was drawn last.
+    pub fn over(&self) {
+        if self.drawn > 0 {
+            write(&self.terminals, "\n");
+        }
+    }
+
     /// The last line stands; what follows begins below it.
-    pub fn end(self, progress: &Progress) {
+    pub fn end(self, progress: &Progress<'_>) {
         if self.drawn > 0 {
             let line = progress.line();
             let text = format!("\r {line:width$}\n", width = self.drawn);
@@ -72,6 +86,3 @@ fn write(nodes: &[PathBuf], text: &str) {
         console::write_to(nodes, text);
     }
 }
-
-/// The joint to a splash that hides the consoles (plymouth).
-fn tell_splash(_percent: u64, _text: &str) {}

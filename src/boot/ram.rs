@@ -11,7 +11,8 @@ use super::machine::Machine;
 use super::progress::ProgressLine;
 use super::report::{CopyReport, Report, micros};
 use crate::plan::image::is_packed;
-use crate::plan::ram::{Memory, Place, Progress, decide_copy, decide_place, parse_memory};
+use crate::plan::progress::Progress;
+use crate::plan::ram::{Memory, Place, decide_copy, decide_place, parse_memory};
 use crate::request::{Copy, Request};
 use crate::sys::mount::{self, Access, Detached, MountOption};
 use crate::sys::{Error, block, clock};
@@ -20,6 +21,9 @@ use rustix::fs::{Mode, OFlags, openat};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What people see of it.
+const WHAT: &str = "Copying to memory";
 
 /// What the words ask for, if they do: the stack with the copy in the image's place, or as it
 /// was.
@@ -123,6 +127,7 @@ fn take(
         return mounted;
     }
     let rate = Progress {
+        what: WHAT,
         done: image.size,
         total: image.size,
         took,
@@ -182,6 +187,7 @@ fn copy_shown(
     let began = clock::since_boot();
     let mut line = ProgressLine::new(machine);
     let at = |done| Progress {
+        what: WHAT,
         done,
         total: image.size,
         took: clock::since_boot().saturating_sub(began),

@@ -23,6 +23,7 @@ pub struct Report {
     pub request: RequestReport,
     pub candidates: Vec<CandidateReport>,
     pub medium: Option<MediumReport>,
+    pub check: Option<CheckReport>,
     pub image: Option<ImageReport>,
     pub copy: Option<CopyReport>,
     pub upper: Option<UpperReport>,
@@ -77,6 +78,16 @@ pub struct MediumReport {
     pub why: String,
     pub iso: Option<IsoReport>,
     pub released: bool,
+}
+
+/// What `rd.live.check` came to. `length` in bytes, of what the checksum covers.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct CheckReport {
+    pub device: String,
+    pub verdict: &'static str,
+    pub reason: String,
+    pub length: u64,
 }
 
 /// The ISO file that the medium is, and the device that holds it.
@@ -212,6 +223,7 @@ impl Report {
             },
             candidates: Vec::new(),
             medium: None,
+            check: None,
             image: None,
             copy: None,
             upper: None,

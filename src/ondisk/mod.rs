@@ -19,6 +19,7 @@ pub mod fields;
 pub mod glob;
 pub mod gpt;
 pub mod iso9660;
+pub mod isomd5;
 pub mod luks;
 pub mod lvm;
 pub mod mbr;

@@ -69,6 +69,8 @@ pub struct Facts {
     pub part_label: Option<Label>,
     /// Likewise: GPT's type, lower case.
     pub part_type: Option<String>,
+    /// Nodes that the words name and that lead to it: links of udev, and what others made.
+    pub nodes: Vec<String>,
     /// Why its content can't be read, if it can't.
     pub unreadable: Option<String>,
 }
@@ -175,7 +177,7 @@ pub fn match_name(spec: &DeviceSpec, device: &Device, facts: &Facts) -> Result<(
             "node",
             Some(device.name.clone()),
             want.clone(),
-            *want == device.name,
+            *want == device.name || facts.nodes.contains(want),
         ),
     }
 }
@@ -234,6 +236,16 @@ mod tests {
                 "{spec}"
             );
         }
+    }
+
+    #[test]
+    fn a_node_is_also_what_a_link_leads_to() {
+        let mut f = facts(FsKind::Iso9660, "X", "1");
+        let want = wanted("/dev/disk/by-id/usb-x");
+        assert!(decide_match(&want, &device("sda1"), &f).is_err());
+        f.nodes = vec!["disk/by-id/usb-x".into()];
+        assert_eq!(decide_match(&want, &device("sda1"), &f), Ok(()));
+        assert!(decide_match(&wanted("/dev/disk/by-id/usb"), &device("sda1"), &f).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod announced;
 pub mod check;
+pub mod check_medium;
 pub mod end;
 pub mod face;
 pub mod fill;
@@ -13,6 +14,7 @@ pub mod medium;
 pub mod modules;
 pub mod mounts;
 pub mod process;
+pub mod progress;
 pub mod ram;
 pub mod root;
 pub mod search;

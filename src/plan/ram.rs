@@ -3,7 +3,6 @@
 
 use crate::request::Copy;
 use crate::units::Bytes;
-use std::time::Duration;
 
 /// The machine's memory, as /proc/meminfo has it, bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,44 +92,6 @@ pub fn decide_place(packed: bool, copy: Copy) -> Place {
     }
 }
 
-/// How far a copy is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes that are copied.
-    pub done: u64,
-    /// Bytes that there are.
-    pub total: u64,
-    /// Since it began.
-    pub took: Duration,
-}
-
-impl Progress {
-    /// Whole percent.
-    pub fn percent(&self) -> u64 {
-        let part = u128::from(self.done) * 100 / u128::from(self.total.max(1));
-        u64::try_from(part).unwrap_or(100).min(100)
-    }
-
-    /// Bytes a second.
-    pub fn rate(&self) -> Bytes {
-        let rate = u128::from(self.done) * 1000 / self.took.as_millis().max(1);
-        Bytes(u64::try_from(rate).unwrap_or(u64::MAX))
-    }
-
-    /// One line: how far, how fast, how long still.
-    pub fn line(&self) -> String {
-        let rate = self.rate();
-        let left = self.total.saturating_sub(self.done).div_ceil(rate.0.max(1));
-        let left = match left {
-            _ if rate.0 == 0 => "no byte yet".to_owned(),
-            0..=99 => format!("{left} s left"),
-            more => format!("{} min left", more.div_ceil(60)),
-        };
-        let (percent, total) = (self.percent(), Bytes(self.total));
-        format!("Copying to memory: {percent} % of {total}, {rate}/s, {left}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,22 +159,5 @@ mod tests {
             ("ram", "rootfs.img", Some("rootfs.img"))
         );
         assert_eq!(place(false, Copy::Inner), ("fsimg", "rootfs.img", None));
-    }
-
-    #[test]
-    fn progress_is_one_line_with_rate_and_time_left() {
-        let at = |done: u64, took: u64| Progress {
-            done: done * MIB,
-            total: 1000 * MIB,
-            took: Duration::from_millis(took),
-        };
-        let line = at(250, 5000).line();
-        let expected = "Copying to memory: 25 % of 1000.0 MiB, 50.0 MiB/s, 15 s left";
-        assert_eq!(line, expected);
-        assert!(at(10, 10_000).line().ends_with("1.0 MiB/s, 17 min left"));
-        assert!(at(0, 3000).line().ends_with("0 B/s, no byte yet"));
-        assert_eq!(at(1000, 1).percent(), 100);
-        assert_eq!(at(0, 0).percent(), 0);
-        assert!(at(999, 0).line().len() < 80);
     }
 }

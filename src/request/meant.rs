@@ -3,7 +3,7 @@
 use super::said::Said;
 use super::upper::read_upper;
 use super::words::{self, Support};
-use super::{Copy, DeviceSpec, Host, Request};
+use super::{Copy, DeviceSpec, Host, Place, Request};
 use crate::layout;
 use crate::units::Bytes;
 use std::time::Duration;
@@ -11,6 +11,31 @@ use std::time::Duration;
 /// Reads the words into a request. Never fails: what can't be followed is a notice, and
 /// what makes the boot impossible is [`Request::refusal`].
 pub fn decide_request(said: &[Said]) -> Request {
+    let mut request = decide_request_with_udev(said);
+    if let Some(DeviceSpec::Node(link)) = request.medium.take_if(|spec| is_udevs(spec)) {
+        request.refusal = Some(format!(
+            "root= with /dev/{link}: udev makes this link, and there is no udev here: \
+             use LABEL=, UUID=, PARTUUID= or the kernel's own name (/dev/sda1)"
+        ));
+    }
+    if let Place::Named(spec, _) = &request.upper.place
+        && is_udevs(spec)
+    {
+        request.upper.place = Place::Refused(format!(
+            "rd.overlay={spec}: udev makes this link, and there is no udev here: use LABEL=, \
+             UUID=, PARTUUID= or the kernel's own name (/dev/sda3)"
+        ));
+    }
+    request
+}
+
+/// A link of udev's, of those that its database alone knows.
+fn is_udevs(spec: &DeviceSpec) -> bool {
+    matches!(spec, DeviceSpec::Node(link) if link.starts_with("disk/by-") || link == "cdrom")
+}
+
+/// The same where udev makes its links.
+pub fn decide_request_with_udev(said: &[Said]) -> Request {
     let mut notices = Vec::new();
     let words = Words(said);
     report_strangers(said, &mut notices);
@@ -32,6 +57,7 @@ pub fn decide_request(said: &[Said]) -> Request {
         iso: read_iso(&words, &mut notices),
         copy: read_copy(&words),
         min_memory: read_min_memory(&words, &mut notices),
+        check: words.is_on("rd.live.check", false),
         upper: read_upper(&words, &mut notices),
         eject: words.is_on("liveroot.eject", false),
         init: words.text("init").filter(|t| !t.is_empty()),
@@ -133,13 +159,6 @@ fn read_root(word: &Said, live: bool) -> (Option<DeviceSpec>, Option<String>) {
     };
     let spec = DeviceSpec::parse_file(device).or_else(|| DeviceSpec::parse(device));
     match spec {
-        Some(DeviceSpec::Node(link)) if link.contains("disk/by-") || link == "cdrom" => {
-            let why = format!(
-                "root={shown}: udev makes this link, and there is no udev here: \
-                 use LABEL=, UUID=, PARTUUID= or the kernel's own name (/dev/sda1)"
-            );
-            (None, Some(why))
-        }
         Some(spec) => (Some(spec), None),
         None if device.is_empty() => (None, Some("root= names no device".to_owned())),
         None => {
@@ -228,7 +247,7 @@ mod tests {
     use super::*;
     use crate::request::TmpfsSize;
     use crate::request::said::split;
-    use crate::request::upper::{Directory, OnChange, Place};
+    use crate::request::upper::{Directory, OnChange};
     use crate::units::Label;
 
     fn request(line: &str) -> Request {
@@ -273,6 +292,14 @@ mod tests {
         assert!(request("root=").refusal.is_some());
         let by_id = request("root=live:/dev/disk/by-id/usb-x").refusal.unwrap();
         assert!(by_id.contains("there is no udev"), "{by_id}");
+        let line = b"root=live:/dev/disk/by-id/usb-x rd.overlay=/dev/disk/by-id/y";
+        assert!(matches!(
+            decide_request(&split(line)).upper.place,
+            Place::Refused(_)
+        ));
+        let in_dracut = decide_request_with_udev(&split(line));
+        assert_eq!(in_dracut.refusal, None, "dracut has udev");
+        assert_eq!(in_dracut.nodes(), ["disk/by-id/usb-x", "disk/by-id/y"]);
     }
 
     #[test]
@@ -377,6 +404,19 @@ mod tests {
         assert!(r.notices[2].contains("unknown word"));
         let old = request("rd.live.overlay.thin").notices;
         assert!(old.len() == 1 && old[0].contains("overlayfs"), "{old:?}");
+    }
+
+    #[test]
+    fn a_check_can_be_switched_off_again() {
+        assert!(request("rd.live.check").check && request("check=1").check);
+        for off in [
+            "",
+            "rd.live.check=0",
+            "rd.live.check rd.live.check=no",
+            "check=off",
+        ] {
+            assert!(!request(off).check, "{off}");
+        }
     }
 
     #[test]

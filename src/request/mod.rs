@@ -14,7 +14,7 @@ mod meant;
 mod upper;
 
 pub use device::DeviceSpec;
-pub use meant::decide_request;
+pub use meant::{decide_request, decide_request_with_udev};
 pub use size::TmpfsSize;
 pub use upper::{Directory, OnChange, Place, UpperRequest};
 
@@ -37,6 +37,8 @@ pub struct Request {
     pub copy: Copy,
     /// `rd.minmem`: what must stay of the machine's memory when an image is copied there.
     pub min_memory: Bytes,
+    /// `rd.live.check`: the medium is read through and compared with its checksum first.
+    pub check: bool,
     /// Where writes go.
     pub upper: UpperRequest,
     /// `liveroot.eject`: the disc comes out at the end.
@@ -105,6 +107,23 @@ impl Request {
             None => Some(format!("{text:?} names no device and no file")),
         };
         self
+    }
+
+    /// Nodes below /dev that the words name.
+    pub fn nodes(&self) -> Vec<String> {
+        let upper = match &self.upper.place {
+            Place::Named(spec, _) => Some(spec),
+            _ => None,
+        };
+        let nodes = self
+            .medium
+            .iter()
+            .chain(upper)
+            .filter_map(|spec| match spec {
+                DeviceSpec::Node(node) => Some(node.clone()),
+                _ => None,
+            });
+        nodes.collect()
     }
 
     /// When nobody is waited for any longer, as time since the kernel's start; none is never.

@@ -164,10 +164,6 @@ fn read_place(words: &Words<'_>, memory: &mut TmpfsSize, notices: &mut Vec<Strin
         },
     };
     match DeviceSpec::parse(device.as_bytes()) {
-        Some(DeviceSpec::Node(link)) if link.starts_with("disk/by-") => refused(
-            "udev makes this link, and there is no udev here: use LABEL=, UUID=, PARTUUID= or \
-             the kernel's own name (/dev/sda3)",
-        ),
         Some(spec) => Place::Named(spec, directory),
         None => refused(
             "not a form that is known here (LABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…, none)",

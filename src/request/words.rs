@@ -89,7 +89,7 @@ use Value::{Bool, Number, Text};
 /// Every word that is read; a line each, so that it reads as the table that it is.
 #[rustfmt::skip]
 pub const WORDS: &[Word] = &[
-    word("root", Kernel, Text, "the label in image.json", Acted, "the medium: live:DEVICE, or DEVICE with rd.live.image; DEVICE is LABEL=, CDLABEL=, UUID=, PARTUUID=, PARTLABEL= or /dev/…"),
+    word("root", Kernel, Text, "the label in image.json", Acted, "the medium: live:DEVICE, or DEVICE with rd.live.image; DEVICE is LABEL=, CDLABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/… or the path of a file in the initramfs that ends in .iso, .img, .squashfs, .sqfs or .erofs"),
     word("init", Kernel, Text, "/sbin/init, /etc/init, /bin/init, /bin/sh", Acted, "program of the image that becomes PID 1"),
     word("ro", Kernel, Bool, "ro", Acted, "mount the medium read-only (the root overlay is always writable)"),
     word("rw", Kernel, Bool, "ro", Acted, "as ro: a medium is never mounted writable; said in the report"),
@@ -98,14 +98,14 @@ pub const WORDS: &[Word] = &[
     word("modprobe.blacklist", Kernel, Text, "none", Acted, "modules, parted by commas, that are not loaded for a device").also(&["rd.driver.blacklist", "module_blacklist"]),
     word("rd.live.image", Dracut, Bool, "off", Acted, "root= names a live medium even without live: in front").also(&["liveimg"]),
     word("rd.live.dir", Dracut, Text, "LiveOS", Acted, "directory of the image on the medium").also(&["live_dir"]),
-    word("rd.live.squashimg", Dracut, Text, "squashfs.img", Acted, "file name of the image in that directory"),
+    word("rd.live.squashimg", Dracut, Text, "squashfs.img", Acted, "file name of the image in that directory: squashfs or erofs, with the root or LiveOS/rootfs.img in it, or ext4, xfs or btrfs; where it is not there, rootfs.img"),
     word("rd.live.overlay.size", Dracut, Number, "half of memory", Acted, "size of the tmpfs that takes the writes, MiB").also(&["overlay_size"]),
     word("rd.overlay", Dracut, Text, "a partition of our type, if there is one", Acted, "where writes go: DEVICE[:DIRECTORY|:auto] (LABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…) keeps them, none or tmpfs:size=…,nr_inodes=…,nr_blocks=… does not").also(&["rd.live.overlay", "overlay"]),
     word("rd.shell", Dracut, Bool, "1", Acted, "0: power off rd.retry seconds after the start when no medium is found"),
     word("rd.retry", Dracut, Number, "180", Acted, "seconds until that power-off"),
     word("rd.timeout", Dracut, Number, "0 (no limit)", Acted, "seconds after which the failure page is shown at the latest"),
     word("rd.live.ram", Dracut, Bool, "off", Acted, "copy the image to memory and release the medium").also(&["live_ram"]),
-    word("rd.live.check", Dracut, Bool, "off", NotYet, "check the medium before it is used"),
+    word("rd.live.check", Dracut, Bool, "off", Acted, "read the whole medium first and compare it with the checksum that implantisomd5 left in it; Esc skips that").also(&["check"]),
     word("rd.live.overlay.overlayfs", Dracut, Bool, "on", Idle, "overlayfs is what is always used"),
     word("rd.live.overlay.readonly", Dracut, Bool, "off", Acted, "show the saved changes and leave them as they are; writes go to memory").also(&["rd.overlay.readonly", "readonly_overlay"]),
     word("rd.live.overlay.reset", Dracut, Bool, "off", Acted, "throw the saved changes away and begin anew, without a question").also(&["rd.overlay.reset", "reset_overlay"]),

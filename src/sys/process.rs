@@ -132,6 +132,8 @@ pub fn start_detached(
         .read(true)
         .write(true)
         .open(root.join("dev/null"))
+        // /dev is moved there last by dracut, too.
+        .or_else(|_| File::options().read(true).write(true).open("/dev/null"))
         .map_err(|e| Error::io("opening", "/dev/null", &e))?;
     // Open before the program is looked for: a mount that comes in between is told.
     let mounts = File::open("/proc/self/mountinfo").ok();

@@ -31,6 +31,10 @@ pub fn media(world: &World, scenario: &Scenario) -> Result<BTreeMap<String, Medi
         } else {
             live(world, scenario, content)?
         };
+        let medium = match content.implant {
+            true => media::implanted(&world.cache, medium, content.spoil)?,
+            false => medium,
+        };
         media.insert(name.clone(), medium);
     }
     Ok(media)

@@ -24,6 +24,11 @@ pub struct Content {
     /// The tree it is made of.
     #[serde(default)]
     pub tree: TreeKind,
+    /// Whether implantisomd5 leaves its checksum in it.
+    #[serde(default)]
+    pub implant: bool,
+    /// Offset of a byte that is changed afterwards.
+    pub spoil: Option<u64>,
 }
 
 /// A tree of `trees.rs`.
@@ -45,6 +50,8 @@ impl Default for Content {
             kernel: None,
             label_only: false,
             tree: TreeKind::default(),
+            implant: false,
+            spoil: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::boot::gather;
 use crate::boot::loader::Loader;
 use crate::boot::machine::Machine;
 use crate::sys::process;
-use crate::sys::uevent::{Received, Uevent, UeventSocket};
+use crate::sys::uevent::{Received, Sources, Uevent, UeventSocket};
 use std::sync::mpsc::{Sender, channel};
 
 /// Lets the kernel ask card readers for cards; it tells by uevent then, as it does under
@@ -22,7 +22,7 @@ pub(super) fn watch_readers(machine: &Machine) {
 pub fn serve_people(machine: &Machine, loader: &Loader) {
     loader.load_for_page();
     let (sender, receiver) = channel();
-    let listening = UeventSocket::open()
+    let listening = UeventSocket::open(Sources::Kernel)
         .and_then(|socket| process::start_thread(Box::new(move || listen(&socket, &sender))));
     if let Err(e) = listening {
         log::warn!("{e}");

@@ -19,12 +19,12 @@ use crate::layout::{HOME_TYPE, UPPER_TYPE};
 use crate::plan::announced::Announced;
 use crate::plan::medium::{Device, Facts, Probe, decide_name};
 use crate::plan::modules::Rank;
-use crate::plan::search::{Action, Event, Look, Search};
+use crate::plan::search::{Action, Event, Look, Search, Verdict};
 use crate::request::{DeviceSpec, Host, Place, Request};
-use crate::sys::uevent::{Uevent, UeventSocket};
+use crate::sys::uevent::{Sources, Uevent, UeventSocket};
 use crate::sys::{block, clock, power, process};
 use listen::{listen, watch_readers};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -69,12 +69,14 @@ pub fn run<'a>(
         stacks: HashMap::new(),
         hosts: HashMap::new(),
         announced: Announced::default(),
+        linked: BTreeSet::new(),
     };
     hunt.listen(report);
     hunt.walk();
     if let Some(DeviceSpec::Path(path)) = hunt.search.wanted.spec.clone() {
         hunt.search.end();
-        let named = named::examine(machine, loader, &hunt.sought, &path).map_err(Failure::Words)?;
+        let named = named::examine(machine, loader, &hunt.sought, &path);
+        let named = named.map_err(|why| Failure::Words(format!("named as the medium: {why}")))?;
         report.medium = Some(named.medium);
         return Ok((hunt, named.name, named.stack));
     }
@@ -104,13 +106,21 @@ pub struct Hunt<'a> {
     /// Disks with the ISO file, by the loop device over it. They fall after what is on them.
     hosts: HashMap<String, IsoHost>,
     announced: Announced,
+    /// Devices that got links of udev while they were probed.
+    linked: BTreeSet<String>,
 }
 
 impl Hunt<'_> {
     /// The socket is open before sysfs is walked: nothing falls between the two.
     fn listen(&self, report: &mut Report) {
         let sender = self.sender.clone();
-        let spawned = UeventSocket::open()
+        // The links of udev that the words name come after the kernel's event.
+        let udev = self.request.host != Host::Own && !self.request.nodes().is_empty();
+        let sources = match udev {
+            true => Sources::KernelAndUdev,
+            false => Sources::Kernel,
+        };
+        let spawned = UeventSocket::open(sources)
             .and_then(|socket| process::start_thread(Box::new(move || listen(&socket, &sender))));
         if let Err(e) = spawned {
             report.warn(format!("{e}: devices that appear later are not seen"));
@@ -223,7 +233,10 @@ impl Hunt<'_> {
             }
             Message::Probed(name, order, probe) if present(&name, order) => {
                 self.load_for_upper(&probe);
-                vec![Event::Probed(name, probe)]
+                let again = self.linked.remove(&name);
+                let again = again.then(|| gather::device(self.machine, &name)).flatten();
+                let probed = Event::Probed(name, probe);
+                [probed].into_iter().chain(again.map(Event::Seen)).collect()
             }
             Message::Looked(name, order, look) if present(&name, order) => {
                 vec![Event::Looked(name, look)]
@@ -258,7 +271,23 @@ impl Hunt<'_> {
         }
     }
 
+    /// udev has made its links to a device: whether it is the one that they name is looked at
+    /// again, when a probe that goes on has ended.
+    fn receive_links(&mut self, uevent: Uevent) -> Option<Event> {
+        let name = uevent.devname.filter(|_| uevent.subsystem == "block")?;
+        let name = name.replace('/', "!");
+        let verdict = &self.search.candidate(&name)?.verdict;
+        if matches!(verdict, Verdict::Probing(_)) {
+            self.linked.insert(name);
+            return None;
+        }
+        gather::device(self.machine, &name).map(Event::Seen)
+    }
+
     fn receive_uevent(&mut self, uevent: Uevent) -> Option<Event> {
+        if uevent.repeated {
+            return self.receive_links(uevent);
+        }
         self.announced.take(
             clock::since_boot(),
             &uevent.action,
@@ -346,9 +375,10 @@ impl Hunt<'_> {
         let spec = self.search.wanted.spec.as_ref();
         let place = &self.request.upper.place;
         let with_table = spec.is_some_and(DeviceSpec::needs_table) || *place != Place::Memory;
+        let nodes = self.request.nodes();
         let machine = self.machine.clone();
         self.spawn(move |sender| {
-            let probe = probe_device(&machine, &device, with_table);
+            let probe = probe_device(&machine, &device, with_table, &nodes);
             let _ = sender.send(Message::Probed(device.name, order, probe));
         });
     }

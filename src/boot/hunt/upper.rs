@@ -221,11 +221,11 @@ impl Hunt<'_> {
             describe_lack(place)
         );
         let sender = self.sender.clone();
-        let listener = ask::listen(self.machine, move |key| {
+        let listener = ask::listen(self.machine, (&text, b"", QUESTION), move |key| {
             // The hunt may be over.
             let _ = sender.send(Message::Key(key));
         });
-        page::show(self.machine, &text);
+        page::show_on_consoles(self.machine, &text);
         Question {
             since: now,
             shown: 0,
@@ -274,7 +274,7 @@ impl Question {
         let seconds = left.as_secs() + u64::from(left.subsec_millis() > 0);
         if seconds != self.shown {
             self.shown = seconds;
-            page::show(
+            page::show_on_consoles(
                 hunt.machine,
                 &ask::countdown("Starting without them", seconds),
             );
