@@ -1,15 +1,16 @@
-//! What busybox lacks: extended attributes, and writes whose errors and times count.
+//! What busybox lacks: extended attributes, a drive that opens, and writes whose errors and times count.
 //!
 //! Compiled statically by the runner (`trees.rs`) with nothing but the standard library. It
 //! runs in the guests, and on the host where partitions are made with their content.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_ulong, c_void};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, Result, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
-// SAFETY: as sys/xattr.h declares them.
+// SAFETY: as sys/xattr.h and sys/ioctl.h declare them.
 unsafe extern "C" {
     fn setxattr(
         path: *const c_char,
@@ -20,7 +21,11 @@ unsafe extern "C" {
     ) -> c_int;
     fn getxattr(path: *const c_char, name: *const c_char, value: *mut c_void, size: usize)
     -> isize;
+    fn ioctl(file: c_int, request: c_ulong, ...) -> c_int;
 }
+
+/// `CDROMEJECT` of linux/cdrom.h.
+const CDROMEJECT: c_ulong = 0x5309;
 
 /// One page, and what most file systems call a block.
 const BLOCK: usize = 4096;
@@ -31,6 +36,7 @@ fn main() {
     let done = match words.as_slice() {
         ["setxattr", path, name, value] => set_attribute(path, name, value),
         ["getxattr", path, name] => get_attribute(path, name).map(|value| println!("{value}")),
+        ["eject", drive] => eject(drive),
         ["write-on", dir] => write_on(dir),
         ["whole", dir, count] => whole(dir, count),
         ["fill", file] => fill(file),
@@ -82,6 +88,17 @@ fn get_attribute(path: &str, name: &str) -> Result<String> {
     match usize::try_from(length) {
         Ok(length) => Ok(String::from_utf8_lossy(&value[..length]).into_owned()),
         Err(_) => Err(Error::last_os_error()),
+    }
+}
+
+/// Opens a CD drive; the kernel refuses it while anybody else has the disc open.
+fn eject(drive: &str) -> Result<()> {
+    let drive = File::open(drive)?;
+    // SAFETY: the request takes no argument, and the file is open for the call.
+    if unsafe { ioctl(drive.as_raw_fd(), CDROMEJECT) } == 0 {
+        Ok(())
+    } else {
+        Err(Error::last_os_error())
     }
 }
 
