@@ -7,7 +7,7 @@ use std::ffi::{CString, c_char, c_int, c_ulong, c_void};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, Result, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::Instant;
 
 // SAFETY: as sys/xattr.h and sys/ioctl.h declare them.
@@ -24,8 +24,12 @@ unsafe extern "C" {
     fn ioctl(file: c_int, request: c_ulong, ...) -> c_int;
 }
 
-/// `CDROMEJECT` of linux/cdrom.h.
+/// Of linux/cdrom.h.
 const CDROMEJECT: c_ulong = 0x5309;
+const CDROM_LOCKDOOR: c_ulong = 0x5329;
+
+/// Of asm-generic/fcntl.h: an open without it locks the drive's door.
+const O_NONBLOCK: i32 = 0o4000;
 
 /// One page, and what most file systems call a block.
 const BLOCK: usize = 4096;
@@ -93,13 +97,19 @@ fn get_attribute(path: &str, name: &str) -> Result<String> {
 
 /// Opens a CD drive; the kernel refuses it while anybody else has the disc open.
 fn eject(drive: &str) -> Result<()> {
-    let drive = File::open(drive)?;
-    // SAFETY: the request takes no argument, and the file is open for the call.
-    if unsafe { ioctl(drive.as_raw_fd(), CDROMEJECT) } == 0 {
-        Ok(())
-    } else {
-        Err(Error::last_os_error())
+    let drive = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(drive)?;
+    for request in [CDROM_LOCKDOOR, CDROMEJECT] {
+        // SAFETY: the file is open for the call; 0, the door's new state, is a number.
+        match unsafe { ioctl(drive.as_raw_fd(), request, 0) } {
+            0 => {}
+            -1 => return Err(Error::last_os_error()),
+            status => return Err(Error::other(format!("the drive refuses: {status:#x}"))),
+        }
     }
+    Ok(())
 }
 
 /// What file `number` of [`write_on`] holds: it tells a torn file from a whole one.
