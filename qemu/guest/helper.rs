@@ -12,7 +12,6 @@ use std::time::Instant;
 
 // SAFETY: as sys/xattr.h and sys/ioctl.h declare them.
 unsafe extern "C" {
-    fn ioctl(file: c_int, request: c_ulong, ...) -> c_int;
     fn setxattr(
         path: *const c_char,
         name: *const c_char,
@@ -58,29 +57,6 @@ fn main() {
 fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(Error::other)
 }
-
-/// linux/cdrom.h. The kernel refuses to eject (EBUSY) while anybody else has the drive open.
-const CDROM_LOCKDOOR: c_ulong = 0x5329;
-const CDROMEJECT: c_ulong = 0x5309;
-
-fn eject(drive: &str) -> Result<()> {
-    // An open that waits for the disc locks the door.
-    let mut options = OpenOptions::new();
-    let drive = options.read(true).custom_flags(O_NONBLOCK).open(drive)?;
-    // SAFETY: the descriptor is open; the argument is a number.
-    let unlocked = unsafe { ioctl(drive.as_raw_fd(), CDROM_LOCKDOOR, 0) };
-    // SAFETY: likewise, without an argument.
-    match unsafe { ioctl(drive.as_raw_fd(), CDROMEJECT) } {
-        0 => Ok(()),
-        answer => Err(Error::other(format!(
-            "unlocking {unlocked}, ejecting {answer}: {}",
-            Error::last_os_error()
-        ))),
-    }
-}
-
-/// asm-generic/fcntl.h.
-const O_NONBLOCK: c_int = 0o4000;
 
 fn set_attribute(path: &str, name: &str, value: &str) -> Result<()> {
     let (path, name) = (c_string(path)?, c_string(name)?);
