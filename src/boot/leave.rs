@@ -46,17 +46,28 @@ const AGENT: &str = "liveroot-init";
 
 /// Before the mounts move into the new root.
 pub fn leave_behind(machine: &Machine, systemd: bool, left: &Left, report: &mut Report) {
+    let base = report.image.as_ref().map(|image| image.device.clone());
     let mut done = |result: Result<(), Error>| {
         if let Err(e) = result {
             report.warn(e.to_string());
         }
     };
+    if let Some(device) = base {
+        done(link_live_base(machine, &device));
+    }
     done(write_facts(machine, left));
     done(write_notices(machine, &left.notices));
     done(copy_program(machine).and_then(|()| match systemd {
         true => write_unit(machine).and_then(|()| link_volatile_root(machine)),
         false => Ok(()),
     }));
+}
+
+/// The device of the image, by the name that dmsquash-live gives it: livecd-tools' editliveos
+/// looks there (tools/editliveos). devtmpfs is the live system's too.
+fn link_live_base(machine: &Machine, device: &str) -> Result<(), Error> {
+    let name = machine.dev.join("live-base");
+    symlink(device, &name).map_err(|e| Error::io("linking", name.display(), &e))
 }
 
 /// What systemd reads to know the device behind a root that is an overlay: gpt-auto-generator,
@@ -184,7 +195,18 @@ mod tests {
             base.display()
         );
         std::fs::write(machine.proc.join("self/mountinfo"), mounts).unwrap();
+        std::fs::create_dir_all(&machine.dev).unwrap();
         let mut report = Report::new(&decide_request(&[]));
+        report.image = Some(crate::boot::report::ImageReport {
+            path: "/run/initramfs/live/LiveOS/squashfs.img".to_owned(),
+            size: 1,
+            id: None,
+            loop_device: None,
+            fs: "squashfs",
+            layout: "flat",
+            inner: None,
+            device: "/dev/loop3".to_owned(),
+        });
         leave_behind(&machine, true, left, &mut report);
         (dir, machine, report)
     }
@@ -197,6 +219,8 @@ mod tests {
         };
         let (_dir, machine, report) = leave("usr/bin", &left);
         assert_eq!(report.warnings, Vec::<String>::new());
+        let base = std::fs::read_link(machine.dev.join("live-base")).unwrap();
+        assert_eq!(base, Path::new("/dev/loop3"));
         let text = std::fs::read(machine.run.join("liveroot/left.json")).unwrap();
         assert_eq!(serde_json::from_slice::<Left>(&text).unwrap(), left);
         let motd = std::fs::read_to_string(machine.run.join("motd.d/liveroot")).unwrap();
