@@ -190,7 +190,7 @@ fn a_plain_tree_is_the_root_when_the_words_name_it() {
     if !possible(&NEEDED) {
         return;
     }
-    let mut bench = Bench::new(|tree, content| fill(tree, content));
+    let mut bench = Bench::new(fill);
     let absent = "no LiveOS/squashfs.img, no LiveOS/rootfs.img";
     assert_eq!(bench.examine(false).unwrap_err(), absent);
     let before = digest(&bench.medium_file);
@@ -215,7 +215,7 @@ fn a_file_of_the_initramfs_is_the_image() {
         ("live.img", "ext4", "bare"),
         ("live.sqfs", "nested", "nested"),
     ] {
-        let Some(mut bench) = medium("a", |tree, at| fill(tree, at)) else {
+        let Some(mut bench) = medium("a", fill) else {
             return;
         };
         let file = bench.machine.root.join("images").join(name);
