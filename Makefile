@@ -38,9 +38,10 @@ install:
 	install -D -m 755 '$(BUILT)/liveroot' '$(DESTDIR)$(BINDIR)/liveroot'
 	install -D -m 755 '$(BUILT)/liveroot-init' '$(DESTDIR)$(AGENTDIR)/liveroot-init'
 	install -d -m 755 $(foreach module,$(notdir $(modules)),'$(DESTDIR)$(DRACUTDIR)/$(module)')
+# All executable, as dracut's own are: dracut copies modes, and systemd passes over a generator that
+# can't be executed.
 	set -e; for file in dracut-module/*/*; do \
-		if test -x "$$file"; then mode=755; else mode=644; fi; \
-		install -m $$mode "$$file" '$(DESTDIR)$(DRACUTDIR)'"$${file#dracut-module}"; \
+		install -m 755 "$$file" '$(DESTDIR)$(DRACUTDIR)'"$${file#dracut-module}"; \
 	done
 	set -e; for page in man/*.[1-8]; do \
 		install -D -m 644 "$$page" '$(DESTDIR)$(MANDIR)/man'"$${page##*.}/$${page#man/}"; \

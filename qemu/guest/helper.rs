@@ -1,15 +1,16 @@
-//! What busybox lacks: extended attributes, and writes whose errors and times count.
+//! What busybox lacks: extended attributes, a drive that opens, and writes whose errors and times count.
 //!
 //! Compiled statically by the runner (`trees.rs`) with nothing but the standard library. It
 //! runs in the guests, and on the host where partitions are made with their content.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_ulong, c_void};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, Result, Write};
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::Instant;
 
-// SAFETY: as sys/xattr.h declares them.
+// SAFETY: as sys/xattr.h and sys/ioctl.h declare them.
 unsafe extern "C" {
     fn setxattr(
         path: *const c_char,
@@ -20,7 +21,15 @@ unsafe extern "C" {
     ) -> c_int;
     fn getxattr(path: *const c_char, name: *const c_char, value: *mut c_void, size: usize)
     -> isize;
+    fn ioctl(file: c_int, request: c_ulong, ...) -> c_int;
 }
+
+/// Of linux/cdrom.h.
+const CDROMEJECT: c_ulong = 0x5309;
+const CDROM_LOCKDOOR: c_ulong = 0x5329;
+
+/// Of asm-generic/fcntl.h: an open without it locks the drive's door.
+const O_NONBLOCK: i32 = 0o4000;
 
 /// One page, and what most file systems call a block.
 const BLOCK: usize = 4096;
@@ -31,6 +40,7 @@ fn main() {
     let done = match words.as_slice() {
         ["setxattr", path, name, value] => set_attribute(path, name, value),
         ["getxattr", path, name] => get_attribute(path, name).map(|value| println!("{value}")),
+        ["eject", drive] => eject(drive),
         ["write-on", dir] => write_on(dir),
         ["whole", dir, count] => whole(dir, count),
         ["fill", file] => fill(file),
@@ -83,6 +93,23 @@ fn get_attribute(path: &str, name: &str) -> Result<String> {
         Ok(length) => Ok(String::from_utf8_lossy(&value[..length]).into_owned()),
         Err(_) => Err(Error::last_os_error()),
     }
+}
+
+/// Opens a CD drive; the kernel refuses it while anybody else has the disc open.
+fn eject(drive: &str) -> Result<()> {
+    let drive = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(drive)?;
+    for request in [CDROM_LOCKDOOR, CDROMEJECT] {
+        // SAFETY: the file is open for the call; 0, the door's new state, is a number.
+        match unsafe { ioctl(drive.as_raw_fd(), request, 0) } {
+            0 => {}
+            -1 => return Err(Error::last_os_error()),
+            status => return Err(Error::other(format!("the drive refuses: {status:#x}"))),
+        }
+    }
+    Ok(())
 }
 
 /// What file `number` of [`write_on`] holds: it tells a torn file from a whole one.

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: qemu/demo [--check]
        qemu/test [FILTER]... [--list] [--all] [--mutate]
-       qemu/bench stage|persist|peers [--json]";
+       qemu/bench stage|persist|peers [--json], and for peers in front of it: [CASE]... such as cd-systemd";
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
@@ -52,8 +52,10 @@ fn main() -> ExitCode {
         }
         ("bench", ["stage"]) => bench::stage(product, bench::Form::Table).map(|()| true),
         ("bench", ["stage", "--json"]) => bench::stage(product, bench::Form::Json).map(|()| true),
-        ("bench", ["peers"]) => bench::peers::run(product, bench::Form::Table),
-        ("bench", ["peers", "--json"]) => bench::peers::run(product, bench::Form::Json),
+        ("bench", ["peers", cases @ .., "--json"]) => {
+            bench::peers::run(product, cases, bench::Form::Json)
+        }
+        ("bench", ["peers", cases @ ..]) => bench::peers::run(product, cases, bench::Form::Table),
         ("bench", ["persist"]) => bench::persist::run(product, bench::Form::Table),
         ("bench", ["persist", "--json"]) => bench::persist::run(product, bench::Form::Json),
         _ => {

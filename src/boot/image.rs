@@ -39,8 +39,11 @@ pub fn attach(machine: &Machine, stack: Stack, report: &mut Report) -> Result<Im
     if let Some(barrier) = stack.barrier {
         barrier.keep();
     }
-    let livedev = machine.run.join("initramfs/livedev");
-    if let Err(e) = std::os::unix::fs::symlink(&stack.node, &livedev) {
+    let dir = machine.run.join("initramfs");
+    let livedev = dir.join("livedev");
+    let linked = std::fs::create_dir_all(dir)
+        .and_then(|()| std::os::unix::fs::symlink(&stack.node, &livedev));
+    if let Err(e) = linked {
         report.warn(format!("linking {}: {e}", livedev.display()));
     }
     if let Some(image) = &report.image {

@@ -133,9 +133,12 @@ fn decide_named(
         return Decision::Take(first.device.name.clone(), why);
     }
     if !same.is_empty() {
+        let what = match medium.host {
+            Some(_) => "has the ISO file that this system starts from",
+            None => "is the boot medium itself",
+        };
         return Decision::Refused(format!(
-            "{spec} is the boot medium itself, which is never written to: \
-             saved changes need a partition of their own"
+            "{spec} {what}, and is never written to: saved changes need a partition of their own"
         ));
     }
     if times.now < end {

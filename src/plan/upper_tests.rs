@@ -284,3 +284,31 @@ fn a_lack_is_a_question_a_notice_or_a_page_as_the_words_say() {
     assert_eq!(at(unattended, SECOND), Lack::Page);
     assert_eq!(at(unattended, QUESTION), Lack::PowerOff);
 }
+
+#[test]
+fn the_disk_that_holds_the_iso_file_is_the_boot_disk_and_not_written_to() {
+    let data = ("sda2", None, "DATA", EXT);
+    let search = machine(&[
+        data,
+        ("sdb1", Some(UPPER_TYPE), "", EXT),
+        ("sda3", Some(UPPER_TYPE), "", EXT),
+    ]);
+    let iso = Device {
+        parent: Some("sda".into()),
+        host: Some("sda2".into()),
+        ..device("loop0")
+    };
+    let times = Times {
+        now: SECOND,
+        began: SECOND,
+        coming_up: false,
+        may_ask: false,
+    };
+    let decide = |place: &Place| decide_upper(place, &iso, &search.candidates(), times);
+    assert_eq!(taken(decide(&Place::Ours)), "sda3");
+    let named = DeviceSpec::parse(b"LABEL=DATA").unwrap();
+    let Decision::Refused(why) = decide(&Place::Named(named, Directory::Auto)) else {
+        panic!("taken")
+    };
+    assert!(why.contains("LABEL=DATA has the ISO file"), "{why}");
+}

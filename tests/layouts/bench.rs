@@ -112,6 +112,7 @@ impl Bench {
     /// Gives all its place, up to the root.
     pub fn boot(&mut self, stack: Result<Stack, String>) {
         image::attach(&self.machine, stack.unwrap(), &mut self.report).unwrap();
+        assert_eq!(self.report.warnings, Vec::<String>::new());
         let size = TmpfsSize {
             size: "8m".into(),
             more: vec![],

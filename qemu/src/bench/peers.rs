@@ -9,6 +9,7 @@
 use super::table::{Form, Line};
 use super::{Bench, Case, LABEL, rounded, size, uptime};
 use crate::dracut::{self, Dracut, Order};
+use crate::fail;
 use crate::product::Product;
 use crate::roots;
 use crate::scenario::{RootForm, Version};
@@ -33,6 +34,8 @@ enum Mode {
     Systemd,
     Plain,
 }
+
+const MODES: [Mode; 2] = [Mode::Systemd, Mode::Plain];
 
 impl Mode {
     fn name(self) -> &'static str {
@@ -90,19 +93,39 @@ impl Row {
     }
 }
 
-/// Runs it; whether the limits hold for all cases.
-pub fn run(product: Product, form: Form) -> Result<bool> {
+/// Runs it; whether the limits hold for these cases, or for all.
+pub fn run(product: Product, cases: &[&str], form: Form) -> Result<bool> {
+    let wanted = |case: Case, mode: Mode| {
+        let name = format!("{}-{}", case.name(), mode.name());
+        cases.is_empty() || cases.contains(&name.as_str())
+    };
+    let known = |name: &&&str| {
+        let mut all = Case::ALL
+            .into_iter()
+            .flat_map(|case| MODES.map(|mode| (case, mode)));
+        all.any(|(case, mode)| format!("{}-{}", case.name(), mode.name()) == ***name)
+    };
+    if let Some(name) = cases.iter().find(|name| !known(name)) {
+        fail!("no case {name:?}; such as cd-systemd, usb-plain, virtio-plain");
+    }
     product.build()?;
     let bench = Bench::prepare(World::open(product)?)?;
     let mut rows = Vec::new();
     let mut notes = Vec::new();
     let mut own = Vec::new();
     for case in Case::ALL {
+        if !MODES.into_iter().any(|mode| wanted(case, mode)) {
+            own.push(f64::NAN);
+            continue;
+        }
         let words = format!("root=live:LABEL={LABEL} {WORDS}");
         let name = format!("own-{}", case.name());
         own.push(bench.measure(&name, &bench.medium.initrd, &words, Some(case))?);
     }
-    for mode in [Mode::Systemd, Mode::Plain] {
+    for mode in MODES {
+        if !Case::ALL.into_iter().any(|case| wanted(case, mode)) {
+            continue;
+        }
         let base = mode.initramfs(&bench.world, None)?;
         let ours = mode.initramfs(&bench.world, Some("liveroot"))?;
         let peer = mode.initramfs(&bench.world, Some(PEER))?;
@@ -121,6 +144,9 @@ pub fn run(product: Product, form: Form) -> Result<bool> {
             mode.name()
         ));
         for (case, own) in Case::ALL.into_iter().zip(&own) {
+            if !wanted(case, mode) {
+                continue;
+            }
             let measure = |who: &str, dracut: &Dracut| {
                 let seconds = uptime(
                     &bench.world,

@@ -152,13 +152,19 @@ pub fn direct(
     };
     Ok(Direct {
         kernel,
-        initrd: with_files(world, boot, initrd, dir)?,
+        initrd: with_files(world, boot, medium, initrd, dir)?,
         words,
     })
 }
 
-/// The initramfs with the files that the scenario puts into it.
-fn with_files(world: &World, boot: &Boot, initrd: PathBuf, dir: &Path) -> Result<PathBuf> {
+/// The initramfs with the files that the scenario puts into it; an ISO is that of `medium`.
+fn with_files(
+    world: &World,
+    boot: &Boot,
+    medium: &Medium,
+    initrd: PathBuf,
+    dir: &Path,
+) -> Result<PathBuf> {
     if boot.initramfs.is_empty() && boot.initramfs_roots.is_empty() {
         return Ok(initrd);
     }
@@ -171,7 +177,11 @@ fn with_files(world: &World, boot: &Boot, initrd: PathBuf, dir: &Path) -> Result
         fs::write(place(path)?, text)?;
     }
     for (path, form) in &boot.initramfs_roots {
-        fs::copy(roots::image(&world.cache, *form)?, place(path)?)?;
+        let image = match form {
+            RootForm::Iso => medium.iso.clone(),
+            form => roots::image(&world.cache, *form)?,
+        };
+        fs::copy(image, place(path)?)?;
     }
     let to = dir.join(APPENDED);
     dracut::with_files(&initrd, &content, &to)?;

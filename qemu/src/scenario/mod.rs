@@ -108,6 +108,7 @@ pub fn gather(source: &Path) -> Result<Vec<Scenario>> {
     for entry in fs::read_dir(&dir)
         .doing(format!("reading {}", dir.display()))?
         .flatten()
+        .filter(|entry| entry.path().is_dir())
     {
         let file = entry.path().join("scenario.toml");
         let text = fs::read_to_string(&file).doing(format!("reading {}", file.display()))?;
@@ -224,6 +225,29 @@ mod tests {
     fn all_scenarios_of_this_checkout_can_be_read() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         assert!(!gather(&source).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_map_of_boots_names_scenarios_that_are_there() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let map = fs::read_to_string(source.join("tests/boots/README.md")).unwrap();
+        let names: Vec<String> = gather(&source)
+            .unwrap()
+            .into_iter()
+            .map(|scenario| scenario.name)
+            .collect();
+        let rows = map.lines().filter(|line| line.starts_with("| t"));
+        let mut named = 0;
+        for cell in rows.filter_map(|row| row.split('|').nth(2)) {
+            for name in cell.split('`').skip(1).step_by(2) {
+                assert!(
+                    names.iter().any(|known| known == name),
+                    "no scenario {name}"
+                );
+                named += 1;
+            }
+        }
+        assert!(named > 30);
     }
 
     #[test]
