@@ -17,6 +17,7 @@ use crate::trouble::{Result, While};
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// An initramfs with files of the scenario's, in the directory of the boot.
@@ -174,7 +175,10 @@ fn with_files(
         fs::create_dir_all(to.parent().unwrap_or(&content)).map(|()| to)
     };
     for (path, text) in &boot.initramfs {
-        fs::write(place(path)?, text)?;
+        let to = place(path)?;
+        fs::write(&to, text)?;
+        let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
+        fs::set_permissions(&to, PermissionsExt::from_mode(mode))?;
     }
     for (path, form) in &boot.initramfs_roots {
         let image = match form {
