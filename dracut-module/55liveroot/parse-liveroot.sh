@@ -52,8 +52,10 @@ if [ -x /sbin/create-overlay ]; then
         *[!A-Za-z0-9_.,=:/-]*) ;;
         LABEL=*,/dev/*)
             : > /lib/dracut/need-initqueue
+            # Not the link: it is gone for a moment after parted has had the disk open, and the
+            # script then does not find the label.
             # shellcheck disable=SC2016
-            printf '[ ! -e %s ] || { rm -f -- "$job"; /sbin/create-overlay %s; : > /tmp/liveroot-overlay; }\n' \
+            printf '[ ! -e %s ] || { rm -f -- "$job"; /sbin/create-overlay "$(readlink -f %s)"; : > /tmp/liveroot-overlay; }\n' \
                 "$_lr_link" "$_lr_link" > "$hookdir/initqueue/settled/liveroot-overlay.sh"
             # shellcheck disable=SC2016
             printf '[ -e /tmp/liveroot-overlay ] || [ "${main_loop:-0}" -gt 40 ]\n' \
