@@ -196,6 +196,11 @@ fn read_id(medium: &Detached, live_dir: &str) -> Option<ImageId> {
     parse_manifest(&text).ok().map(|m| m.id)
 }
 
+/// How often a path with `..` in it is walked again: while anything is mounted or renamed in the
+/// meantime, the kernel can't tell that it stays below, and says EAGAIN (openat2(2)). Disks are
+/// mounted for a look at the same time as an image.
+const WALKS: u32 = 1000;
+
 /// Opens for reading; links never lead out of the mount.
 pub fn open_below(
     root: impl AsFd,
@@ -203,11 +208,47 @@ pub fn open_below(
     resolve: ResolveFlags,
 ) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    openat2(
-        root,
-        path,
-        flags,
-        Mode::empty(),
-        resolve | ResolveFlags::NO_MAGICLINKS,
-    )
+    let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+    let mut walks = 0;
+    loop {
+        match openat2(&root, path, flags, Mode::empty(), resolve) {
+            Err(rustix::io::Errno::AGAIN) if walks < WALKS => walks += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn a_path_with_a_parent_is_found_while_others_rename() {
+        let dir = std::env::temp_dir().join(format!("liveroot-walks-{}", std::process::id()));
+        fs::create_dir_all(dir.join("usr/lib/busybox")).unwrap();
+        fs::create_dir_all(dir.join("usr/bin")).unwrap();
+        fs::write(dir.join("usr/bin/busybox"), "").unwrap();
+        std::os::unix::fs::symlink("../../bin/busybox", dir.join("usr/lib/busybox/init")).unwrap();
+        let (one, other) = (dir.join("one"), dir.join("other"));
+        fs::create_dir_all(&one).unwrap();
+        let root = File::open(&dir).unwrap();
+        let done = AtomicBool::new(false);
+        let lost = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    // Directories: only they take the lock of all renames.
+                    let _ = fs::rename(&one, &other).and_then(|()| fs::rename(&other, &one));
+                }
+            });
+            let walk =
+                |_: &u32| open_below(&root, "usr/lib/busybox/init", ResolveFlags::IN_ROOT).is_err();
+            let lost = (0..20_000).filter(walk).count();
+            done.store(true, Ordering::Relaxed);
+            lost
+        });
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(lost, 0);
+    }
 }
