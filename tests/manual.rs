@@ -44,7 +44,6 @@ fn entry(word: &Word) -> String {
         text += &format!("Also spelt {}.\n", aliases.join(", "));
     }
     match word.support {
-        Support::NotYet => text += "Understood and reported, not acted on by this version.\n",
         Support::Instead(what) => text += &format!("Not used here: {}.\n", escape(what)),
         Support::Acted | Support::Idle => {}
     }

@@ -64,7 +64,7 @@ pub fn examine(
     name: &str,
     fs: FsKind,
 ) -> Result<Stack, String> {
-    let node = block::node(&machine.dev, name);
+    let node = block::known_node(&machine.sys, &machine.dev, name);
     let device = match is_packed(fs) {
         true => Some(ImageFile::of_device(&node)?),
         false => None,

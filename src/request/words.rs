@@ -9,8 +9,6 @@ pub enum Support {
     Acted,
     /// What it asks for is what this version always does, or the kernel's own doing.
     Idle,
-    /// Understood and reported; the boot goes on as if it were not there.
-    NotYet,
     /// Of what is not used here; what happens instead is said, and this says it.
     Instead(&'static str),
 }
@@ -83,7 +81,7 @@ impl Word {
 }
 
 use Family::{Dracut, Kernel, Liveroot};
-use Support::{Acted, Idle, Instead, NotYet};
+use Support::{Acted, Idle, Instead};
 use Value::{Bool, Number, Text};
 
 /// Every word that is read; a line each, so that it reads as the table that it is.
@@ -103,7 +101,7 @@ pub const WORDS: &[Word] = &[
     word("rd.overlay", Dracut, Text, "a partition of our type, if there is one", Acted, "where writes go: DEVICE[:DIRECTORY|:auto] (LABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…) keeps them, none or tmpfs:size=…,nr_inodes=…,nr_blocks=… does not").also(&["rd.live.overlay", "overlay"]),
     word("rd.shell", Dracut, Bool, "1", Acted, "0: power off rd.retry seconds after the start when no medium is found"),
     word("rd.retry", Dracut, Number, "180", Acted, "seconds until that power-off"),
-    word("rd.timeout", Dracut, Number, "0 (no limit)", Acted, "seconds after which the failure page is shown at the latest"),
+    word("rd.timeout", Dracut, Number, "0 or infinity (no limit)", Acted, "seconds after which the failure page is shown at the latest; in dracut also the end of the search, there 0 and infinity leave rd.retry"),
     word("rd.live.ram", Dracut, Bool, "off", Acted, "copy the image to memory and release the medium").also(&["live_ram"]),
     word("rd.live.check", Dracut, Bool, "off", Acted, "read the whole medium first and compare it with the checksum that implantisomd5 left in it; Esc skips that").also(&["check"]),
     word("rd.live.overlay.overlayfs", Dracut, Bool, "on", Idle, "overlayfs is what is always used"),
@@ -115,7 +113,7 @@ pub const WORDS: &[Word] = &[
     word("rd.live.overlay.nouserconfirmprompt", Dracut, Bool, "off", Acted, "do not ask when saved changes are missing; start without them"),
     word("rd.writable.fsimg", Dracut, Bool, "off", Acted, "copy the file system image inside (LiveOS/rootfs.img) to memory and release the medium; the root overlay stands in for dracut's device-mapper mapping").also(&["writable_fsimg"]),
     word("rd.minmem", Dracut, Number, "1024", Acted, "MiB of the machine's memory that an image copied there must leave; with less the medium is used"),
-    word("rd.live.debug", Dracut, Bool, "off", NotYet, "debug output"),
+    word("rd.live.debug", Dracut, Bool, "off", Idle, "the agent's log; it is in the kernel's log with or without this word"),
     word("iso-scan/filename", Dracut, Text, "none", Acted, "an ISO file on any disk, as a path there, that holds the medium"),
     word("liveroot.overlay", Liveroot, Text, "on", Acted, "off: start without saved changes, writes go to memory; require: rather stop on a page than start without them"),
     word("liveroot.onchange", Liveroot, Text, "ask", Acted, "saved changes of another image: fresh puts them aside, keep uses them, ask asks for 10 seconds and then takes fresh"),

@@ -104,6 +104,16 @@ pub fn node(dev: &Path, name: &str) -> std::path::PathBuf {
     dev.join(name.replace('!', "/"))
 }
 
+/// The same by the name that people and installers know: of a mapped device the one below
+/// /dev/mapper, where it is there (dm/name in sysfs, Documentation/ABI/testing/sysfs-block-dm).
+pub fn known_node(sys: &Path, dev: &Path, name: &str) -> std::path::PathBuf {
+    let mapped = std::fs::read_to_string(sys.join("class/block").join(name).join("dm/name"));
+    match mapped.map(|mapped| dev.join("mapper").join(mapped.trim())) {
+        Ok(mapped) if mapped.exists() => mapped,
+        _ => node(dev, name),
+    }
+}
+
 /// Opens a device for reading.
 pub fn open(node: &Path) -> Result<File, Error> {
     File::open(node).map_err(|e| Error::io("opening", node.display(), &e))
@@ -261,5 +271,23 @@ pub fn eject(node: &Path) -> Result<(), i32> {
     match unsafe { libc::ioctl(device.as_raw_fd(), CDROMEJECT) } {
         0 => Ok(()),
         _ => Err(errno()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_device_is_known_by_its_name_where_that_node_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (sys, dev) = (dir.path().join("sys"), dir.path().join("dev"));
+        std::fs::create_dir_all(sys.join("class/block/dm-0/dm")).unwrap();
+        std::fs::create_dir_all(dev.join("mapper")).unwrap();
+        std::fs::write(sys.join("class/block/dm-0/dm/name"), "ventoy\n").unwrap();
+        assert_eq!(known_node(&sys, &dev, "dm-0"), dev.join("dm-0"));
+        std::fs::write(dev.join("mapper/ventoy"), "").unwrap();
+        assert_eq!(known_node(&sys, &dev, "dm-0"), dev.join("mapper/ventoy"));
+        assert_eq!(known_node(&sys, &dev, "sda1"), dev.join("sda1"));
     }
 }
