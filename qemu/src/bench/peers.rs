@@ -28,6 +28,9 @@ const LIMIT_BYTES: u64 = 1 << 20;
 /// For init and the medium; dmsquash-live finds the root of a flat image only with the last.
 const WORDS: &str = "rd.live.image rd.live.overlay.overlayfs=1 init=/sbin/marker-init";
 
+/// For a plain root. It is not checked: a live root is not either, and the disk can't be written.
+const BASE_WORDS: &str = "root=/dev/vda ro rd.skipfsck fsck.mode=skip init=/sbin/marker-init";
+
 /// Whether systemd runs in the initramfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -135,7 +138,7 @@ pub fn run(product: Product, cases: &[&str], form: Form) -> Result<bool> {
             &format!("base-{}", mode.name()),
             &base.kernel,
             &base.initrd,
-            "root=/dev/vda ro init=/sbin/marker-init",
+            BASE_WORDS,
             Case::Virtio.drive(&disk),
         )?;
         let base_bytes = size(&base.initrd)?;
