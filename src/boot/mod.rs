@@ -52,6 +52,7 @@ pub mod status;
 pub mod unpack;
 pub mod upper;
 pub mod watch;
+pub mod within;
 
 use crate::layout;
 use crate::plan::init::is_systemd;

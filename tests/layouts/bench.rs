@@ -17,6 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A medium on a loop device, and a machine whose /run is a directory of the test.
 pub struct Bench {
@@ -106,7 +107,17 @@ impl Bench {
     }
 
     pub fn named(&self, path: &str) -> Result<Named, String> {
-        named::examine(&self.machine, &self.loader, &Bench::sought(true), path)
+        self.named_within(path, Duration::from_secs(60))
+    }
+
+    pub fn named_within(&self, path: &str, limit: Duration) -> Result<Named, String> {
+        named::examine(
+            &self.machine,
+            &self.loader,
+            &Bench::sought(true),
+            path,
+            limit,
+        )
     }
 
     /// Gives all its place, up to the root.
