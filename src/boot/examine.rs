@@ -54,11 +54,15 @@ pub struct Stack {
     pub found: Found,
     /// The disk that holds the ISO file which the medium is. The last to fall.
     pub host: Option<Host>,
+    /// How much memory it lies in for good, bytes; 0 on a disk.
+    pub memory: u64,
 }
 
 impl Stack {
-    /// The device that it was mounted from lies in memory: what is in it needs no copy.
-    pub fn lies_in_memory(&mut self) {
+    /// The device that it was mounted from lies in so many bytes of memory: what is in it needs no
+    /// copy.
+    pub fn lies_in_memory(&mut self, bytes: u64) {
+        self.memory = bytes;
         let images = self.image.iter_mut().chain(&mut self.lower.inner);
         images.for_each(|image| image.holder = Holder::Memory);
     }
@@ -111,6 +115,7 @@ pub fn examine(
         lower,
         found,
         host: None,
+        memory: 0,
     })
 }
 

@@ -79,8 +79,8 @@ fn mount(machine: &Machine, loader: &Loader, sought: &Sought, path: &str) -> Res
             drop(file);
             let stack = examine::examine(machine, loader, sought, &name, fs);
             let mut stack = stack.map_err(|why| format!("{path}: {why}"))?;
-            if is_in_memory(machine, &name) {
-                stack.lies_in_memory();
+            if let Some(bytes) = backing_in_memory(machine, &name) {
+                stack.lies_in_memory(bytes);
             }
             (name, stack)
         }
@@ -114,13 +114,14 @@ fn device_name(machine: &Machine, metadata: &Metadata) -> Option<String> {
     is_block.then(|| block::name(&machine.sys, metadata.rdev()))?
 }
 
-/// Whether it is a loop device over a file in memory, as livenet's over the ISO that it fetched.
-/// A file without a name, or with one that another root made, is taken for another.
-fn is_in_memory(machine: &Machine, name: &str) -> bool {
+/// Length of the file in memory that a loop device is over, as livenet's over the ISO that it
+/// fetched. A file without a name, or with one that another root made, is taken for another.
+fn backing_in_memory(machine: &Machine, name: &str) -> Option<u64> {
     let facts = block::read_facts(&machine.sys, name);
     let disk = facts.and_then(|facts| facts.parent);
     let backing = loopdev::backing(&machine.sys, disk.as_deref().unwrap_or(name));
-    backing.is_some_and(|file| File::open(file).is_ok_and(memory::holds))
+    let file = File::open(backing?).ok()?;
+    memory::holds(&file).then(|| block::length(&file))
 }
 
 /// An ISO: a loop device makes it a medium like others.
@@ -138,7 +139,7 @@ fn attach_medium(
     let mut stack = examine::examine(machine, loader, sought, &name, fs)
         .map_err(|why| format!("{path}: {why}"))?;
     if memory::holds(file) {
-        stack.lies_in_memory();
+        stack.lies_in_memory(block::length(file));
     }
     Ok((name, stack))
 }
@@ -162,6 +163,10 @@ fn mount_image(
             id: None,
             size: image.size,
             init: lower.init.clone(),
+        },
+        memory: match holder {
+            Holder::Memory => image.size,
+            _ => 0,
         },
         image: Some(image),
         lower,

@@ -7,7 +7,7 @@ use liveroot::boot::loader::Loader;
 use liveroot::boot::machine::Machine;
 use liveroot::boot::named::{self, Named};
 use liveroot::boot::report::Report;
-use liveroot::boot::{image, memory, root};
+use liveroot::boot::{image, root, tmpfs};
 use liveroot::layout::Left;
 use liveroot::ondisk::FsKind;
 use liveroot::request::{TmpfsSize, decide_request};
@@ -131,7 +131,7 @@ impl Bench {
             size: "8m".into(),
             more: vec![],
         };
-        let dirs = memory::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
+        let dirs = tmpfs::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
         root::mount(&self.machine, &self.loader, &dirs, &mut self.report).unwrap();
     }
 
