@@ -16,9 +16,11 @@ use liveroot::boot::apart::take_apart;
 use liveroot::layout::Left;
 use liveroot::ondisk::FsKind;
 use liveroot::plan::image::Layout;
+use liveroot::sys::loopdev;
 use namespace::{possible, run, text};
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
 const NEEDED: [&str; 6] = ["squashfs", "erofs", "overlay", "ext4", "xfs", "btrfs"];
 
@@ -257,6 +259,88 @@ fn an_iso_in_the_initramfs_is_a_medium() {
         live.contains(&format!(" ext4 /dev/{} ro", named.name)),
         "{live}"
     );
+}
+
+#[test]
+fn what_is_named_is_in_memory_only_where_it_lies_on_a_file_system_in_memory() {
+    use liveroot::boot::imagefile::Holder;
+    let Some(bench) = medium("a", fill) else {
+        return;
+    };
+    let root = &bench.machine.root;
+    let memory = root.join("memory");
+    let places = [
+        // As of livenet's nfs: and of anaconda's repositories.
+        ("run/nfs_mnt0", Holder::Medium),
+        ("memory", Holder::Memory),
+    ];
+    fs::create_dir_all(&memory).unwrap();
+    run("mount", &["-t", "tmpfs", "tmpfs", text(&memory)]);
+    for (dir, holder) in places {
+        fs::create_dir_all(root.join(dir)).unwrap();
+        nested(
+            "squashfs",
+            "ext4",
+            &bench.tree(),
+            &root.join(dir).join("a.img"),
+        );
+        let iso = root.join(dir).join("b.iso");
+        let content = root.join("content");
+        fs::create_dir_all(content.join("LiveOS")).unwrap();
+        fs::copy(
+            root.join(dir).join("a.img"),
+            content.join("LiveOS/squashfs.img"),
+        )
+        .unwrap();
+        run(
+            "mkfs.ext4",
+            &["-q", "-d", text(&content), text(&iso), "30M"],
+        );
+        let holders = |path: &str| {
+            let stack = bench.named(path).unwrap().stack;
+            let inner = stack.lower.inner.as_ref().unwrap().holder;
+            [stack.image.as_ref().unwrap().holder, inner]
+        };
+        assert_eq!(holders(&format!("/{dir}/a.img")), [holder; 2], "{dir}");
+        assert_eq!(holders(&format!("/{dir}/b.iso")), [holder; 2], "{dir}");
+        // livenet's, over the ISO that it fetched.
+        let file = File::open(&iso).unwrap();
+        let device = loopdev::attach_read_only(Path::new("/dev"), &file, &iso).unwrap();
+        assert_eq!(holders(text(&device.path)), [holder; 2], "{dir}");
+    }
+    run("umount", &["-l", text(&memory)]);
+}
+
+#[test]
+fn what_is_named_and_does_not_answer_is_given_up() {
+    let make = |tree: &Path, at: &Path| image("squashfs", tree, at);
+    let Some(mut bench) = medium("LiveOS/squashfs.img", make) else {
+        return;
+    };
+    // A disk that hangs, told by its kernel's directory: the first read there never ends.
+    use std::os::unix::fs::MetadataExt;
+    let number = fs::metadata(&bench.medium.path).unwrap().rdev();
+    let name = bench.medium.path.file_name().unwrap();
+    let sys = bench.machine.root.join("sys");
+    let device = sys.join("block").join(name);
+    fs::create_dir_all(device.join("loop")).unwrap();
+    fs::create_dir_all(sys.join("dev/block")).unwrap();
+    let number = format!(
+        "{}:{}",
+        rustix::fs::major(number),
+        rustix::fs::minor(number)
+    );
+    std::os::unix::fs::symlink(&device, sys.join("dev/block").join(number)).unwrap();
+    let hangs = device.join("loop/backing_file");
+    run("mkfifo", &[text(&hangs)]);
+    bench.machine.sys = sys;
+    let node = text(&bench.medium.path).to_owned();
+    let why = bench
+        .named_within(&node, Duration::from_secs(2))
+        .unwrap_err();
+    assert_eq!(why, format!("{node}: no answer for 2 s"));
+    // It ends, and lets the device go.
+    drop(File::options().write(true).open(hangs).unwrap());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use liveroot::boot::examine::{self, Sought, Stack};
 use liveroot::boot::loader::Loader;
 use liveroot::boot::machine::Machine;
 use liveroot::boot::report::Report;
-use liveroot::boot::{image, memory, root};
+use liveroot::boot::{image, root, tmpfs};
 use liveroot::layout::OVERLAY_SOURCE;
 use liveroot::ondisk::FsKind;
 use liveroot::request::{TmpfsSize, decide_request};
@@ -124,7 +124,7 @@ impl Bench {
             size: size.into(),
             more: vec![],
         };
-        let dirs = memory::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
+        let dirs = tmpfs::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
         root::mount(&self.machine, &self.loader, &dirs, &mut self.report).unwrap();
     }
 

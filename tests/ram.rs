@@ -8,10 +8,11 @@
 mod namespace;
 
 use liveroot::boot::examine::{self, Sought, Stack};
+use liveroot::boot::failure::Failure;
 use liveroot::boot::loader::Loader;
 use liveroot::boot::machine::Machine;
 use liveroot::boot::report::{MediumReport, Report};
-use liveroot::boot::{apart, image, isoscan, memory, ram, root};
+use liveroot::boot::{apart, copy, image, isoscan, named, root, tmpfs};
 use liveroot::layout::Left;
 use liveroot::ondisk::FsKind;
 use liveroot::request::{Request, decide_request, said};
@@ -28,6 +29,7 @@ struct Bench {
     loader: Loader,
     report: Report,
     disk: Disk,
+    in_dracut: bool,
     // Last: what is mounted in it must have gone.
     dir: tempfile::TempDir,
     _alone: MutexGuard<'static, ()>,
@@ -83,6 +85,7 @@ impl Bench {
             loader,
             report,
             disk,
+            in_dracut: false,
             dir,
             _alone: alone,
         })
@@ -102,12 +105,7 @@ impl Bench {
     }
 
     fn examine(&self, name: &str) -> Result<Stack, String> {
-        let sought = Sought {
-            live_dir: "LiveOS".into(),
-            image_path: format!("LiveOS/{}.img", self.tag()),
-            init: None,
-            named: true,
-        };
+        let sought = sought(self.tag());
         examine::examine(&self.machine, &self.loader, &sought, name, FsKind::Ext)
     }
 
@@ -125,22 +123,28 @@ impl Bench {
     }
 
     fn copy(&mut self, words: &str, stack: Stack) -> Stack {
-        let request = request(words);
-        ram::copy(
+        self.try_copy(words, stack).unwrap()
+    }
+
+    fn try_copy(&mut self, words: &str, stack: Stack) -> Result<Stack, Failure> {
+        let request = match self.in_dracut {
+            true => request(words).in_dracut(Duration::ZERO),
+            false => request(words),
+        };
+        copy::copy(
             &self.machine,
             &request,
             &self.loader,
             stack,
             &mut self.report,
         )
-        .unwrap()
     }
 
     /// The rest of the boot.
     fn boot(&mut self, stack: Stack, words: &str) {
         image::attach(&self.machine, stack, &mut self.report).unwrap();
         let size = request(words).upper.memory;
-        let dirs = memory::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
+        let dirs = tmpfs::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
         root::mount(&self.machine, &self.loader, &dirs, &mut self.report).unwrap();
     }
 
@@ -191,6 +195,16 @@ impl Drop for Bench {
         for line in mount_lines(&self.machine.root).iter().rev() {
             let _ = mount::unmount(Path::new(line.split(' ').nth(4).unwrap()), true);
         }
+    }
+}
+
+/// The image has the name of the test's directory.
+fn sought(tag: &str) -> Sought {
+    Sought {
+        live_dir: "LiveOS".into(),
+        image_path: format!("LiveOS/{tag}.img"),
+        init: None,
+        named: true,
     }
 }
 
@@ -387,7 +401,7 @@ fn the_copy_and_the_writes_are_no_more_than_there_is() {
     bench.boot(stack, "rd.overlay=tmpfs:size=100%");
     let (copied, total) = (
         bench.report.copy.as_ref().unwrap().size,
-        ram::memory(&bench.machine).total,
+        copy::memory(&bench.machine).total,
     );
     let upper = bench.report.upper.as_ref().unwrap().size;
     assert!(
@@ -492,5 +506,114 @@ fn a_bare_image_is_copied_by_both_words() {
         bench.assert_free();
         bench.assert_root_works();
         assert!(bench.run(at).exists(), "{at}");
+    }
+}
+
+#[test]
+fn a_medium_that_is_gone_is_no_medium_though_the_kernel_still_has_its_first_block() {
+    let Some(mut bench) = Bench::new(Holds::Flat) else {
+        return;
+    };
+    let stack = bench.examine(bench.name()).unwrap();
+    fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+    let device = block::open(Path::new(&bench.disk.device)).unwrap();
+    let first = || block::read_exact_at(&device, 0, &mut [0; 4096]);
+    assert_eq!(first(), Ok(true));
+    let file = File::options().write(true).open(&bench.disk.file).unwrap();
+    file.set_len(0).unwrap();
+    assert_eq!(first(), Ok(true), "the kernel holds it in memory");
+    let failed = bench.try_copy(COPY, stack).unwrap_err();
+    assert_eq!(failed.id(), "medium-not-mounted");
+    assert!(failed.to_string().contains(&bench.disk.device), "{failed}");
+    assert_eq!(mount_lines(&bench.machine.root), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_on_somebodys_mount_is_copied_and_what_is_in_memory_counts() {
+    let Some(mut bench) = Bench::new(Holds::Flat) else {
+        return;
+    };
+    let image = format!("medium/LiveOS/{}.img", bench.tag());
+    let nfs = bench.machine.root.join("run/nfs_mnt0");
+    fs::create_dir_all(&nfs).unwrap();
+    fs::copy(bench.dir.path().join(&image), nfs.join("a.img")).unwrap();
+    let limit = Duration::from_secs(60);
+    let path = "/run/nfs_mnt0/a.img";
+    let named = named::examine(&bench.machine, &bench.loader, &sought(""), path, limit);
+    let stack = bench.copy(COPY, named.unwrap().stack);
+    assert_eq!(bench.report.copy.as_ref().unwrap().from, path);
+    fs::remove_dir_all(nfs).unwrap();
+    bench.boot(stack, "");
+    bench.assert_root_works();
+}
+
+#[test]
+fn the_upper_leaves_room_for_an_image_that_came_into_memory_by_itself() {
+    let Some(mut bench) = Bench::new(Holds::Flat) else {
+        return;
+    };
+    let memory = bench.machine.root.join("tmp");
+    fs::create_dir_all(&memory).unwrap();
+    run("mount", &["-t", "tmpfs", "tmpfs", text(&memory)]);
+    let image = format!("medium/LiveOS/{}.img", bench.tag());
+    let size = fs::copy(bench.dir.path().join(&image), memory.join("a.img")).unwrap();
+    let limit = Duration::from_secs(60);
+    let named = named::examine(
+        &bench.machine,
+        &bench.loader,
+        &sought(""),
+        "/tmp/a.img",
+        limit,
+    );
+    let stack = bench.copy(COPY, named.unwrap().stack);
+    assert!(bench.report.copy.is_none(), "it is in memory already");
+    bench.boot(stack, "rd.overlay=tmpfs:size=100%");
+    let total = copy::memory(&bench.machine).total;
+    let upper = bench.report.upper.as_ref().unwrap().size;
+    assert!(
+        upper + size <= total && upper > total / 2,
+        "{upper} + {size} of {total}"
+    );
+}
+
+#[test]
+fn the_mediums_updates_are_kept_for_dracut_before_it_is_let_go() {
+    for (kib, kept) in [(1, true), (70 << 10, false)] {
+        let Some(mut bench) = Bench::new(Holds::Flat) else {
+            return;
+        };
+        bench.disk.elsewhere(|at| {
+            let etc = at.join("updates/etc");
+            fs::create_dir_all(&etc).unwrap();
+            std::os::unix::fs::symlink("a", etc.join("link")).unwrap();
+            // 70 MiB do not fit on the disk: holes.
+            let file = File::create(etc.join("a")).unwrap();
+            file.set_len(kib << 10).unwrap();
+        });
+        let stack = bench.examine(bench.name()).unwrap();
+        bench.in_dracut = true;
+        let stack = bench.copy(COPY, stack);
+        let updates = bench.run("liveroot/updates");
+        assert_eq!(updates.exists(), kept);
+        assert_eq!(
+            stack.medium.is_none(),
+            kept,
+            "what is not kept is still there"
+        );
+        if kept {
+            let link = fs::read_link(updates.join("etc/link")).unwrap();
+            assert_eq!(link, Path::new("a"));
+            assert_eq!(
+                fs::metadata(updates.join("etc/a")).unwrap().len(),
+                kib << 10
+            );
+            bench.assert_free();
+        } else {
+            let notice = &bench.report.notices[0];
+            assert!(notice.contains("more than 64.0 MiB"), "{notice}");
+            assert!(!bench.report.medium.as_ref().unwrap().released);
+        }
+        bench.boot(stack, "");
+        bench.assert_root_works();
     }
 }

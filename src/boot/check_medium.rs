@@ -5,6 +5,7 @@
 //! the verdicts.
 
 use super::ask;
+use super::blocks::{Giver, Message, News, Reading, SILENCE};
 use super::failure::Failure;
 use super::hunt::listen::serve_people;
 use super::loader::Loader;
@@ -17,17 +18,11 @@ use crate::ondisk::isomd5::{Comparison, Damage, Implanted, read_implanted};
 use crate::ondisk::{ByteSource, ReadError, probe};
 use crate::plan::check_medium::{Escape, decide_checked};
 use crate::plan::progress::Progress;
-use crate::sys::{block, clock, process};
+use crate::sys::{block, clock};
 use crate::units::Bytes;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// Bytes of one read; a multiple of `isomd5::CHUNK`.
-const BLOCK: usize = 1 << 20;
-
-/// For one read. The kernel tries a bad sector of a disc several times, for 30 s each.
-const ANSWERS: Duration = Duration::from_secs(180);
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +59,7 @@ pub fn check(
     let mut nodes = vec![node.to_owned()];
     nodes.extend(facts.parent.map(|disk| block::node(&machine.dev, &disk)));
     serve_people(machine, loader);
-    let (node, outcome) = read_through(machine, nodes, ANSWERS);
+    let (node, outcome) = read_through(machine, nodes, SILENCE);
     loader.stop();
     match outcome {
         Outcome::Whole(length) => take(report, &node, "whole", String::new(), length),
@@ -99,43 +94,31 @@ fn take(report: &mut Report, node: &Path, verdict: &'static str, reason: String,
     });
 }
 
-/// What the reading thread and the keyboards say; blocks that were summed go back to the thread
-/// likewise, for each type of channel is 4 KB of the agent.
-enum Message {
-    /// The device that is read, and what it is compared with.
-    Opened(PathBuf, Option<Implanted>),
-    Block(Vec<u8>),
-    /// It can't be read: the system's words.
-    Failed(PathBuf, String),
-    Key(u8),
-}
+/// What is read, and what it is compared with, as the thread finds out.
+type Opened = Arc<Mutex<(PathBuf, Option<Implanted>)>>;
 
 /// Reads the medium, the first of `nodes`, or the disk that it is a partition of, and compares;
 /// returns which was read. No answer in `limit` is damage.
 pub fn read_through(machine: &Machine, nodes: Vec<PathBuf>, limit: Duration) -> (PathBuf, Outcome) {
     let node = nodes[0].clone();
-    let (sender, receiver) = channel();
-    let (empty, buffers) = channel();
-    // One is read while the other is summed.
-    for _ in 0..2 {
-        let _ = empty.send(Message::Block(vec![0; BLOCK]));
-    }
-    let keys = sender.clone();
+    let opened: Opened = Arc::new(Mutex::new((node.clone(), None)));
+    let there = opened.clone();
+    let work = move |giver: &Giver| read(&nodes, &there, giver);
+    let reading = match Reading::start(limit, Box::new(work)) {
+        Ok(reading) => reading,
+        Err(why) => return (node, Outcome::Damaged(why)),
+    };
+    let keys = reading.keys();
     let _listener = ask::hear(machine, move |key| {
         let _ = keys.send(Message::Key(key));
     });
-    let reading = process::start_thread(Box::new(move || read(&nodes, &buffers, &sender)));
-    if let Err(e) = reading {
-        return (node, Outcome::Damaged(e.to_string()));
-    }
     let mut check = Check {
-        limit,
         node,
         comparing: None,
         began: clock::since_boot(),
         line: ProgressLine::new(machine),
     };
-    let outcome = check.run(&receiver, &empty);
+    let outcome = check.run(reading, &opened);
     let said = match &outcome {
         Outcome::Whole(_) => "it is whole.",
         Outcome::Skipped => "skipped.",
@@ -152,7 +135,6 @@ pub fn read_through(machine: &Machine, nodes: Vec<PathBuf>, limit: Duration) -> 
 
 /// A check that goes on. Times are those since the kernel's start.
 struct Check {
-    limit: Duration,
     node: PathBuf,
     comparing: Option<(Comparison, u64)>,
     began: Duration,
@@ -160,47 +142,44 @@ struct Check {
 }
 
 impl Check {
-    fn run(&mut self, receiver: &Receiver<Message>, empty: &Sender<Message>) -> Outcome {
+    fn run(&mut self, mut reading: Reading, opened: &Opened) -> Outcome {
         let mut escape = Escape::default();
-        let mut answered = clock::since_boot();
         loop {
             let now = clock::since_boot();
             let esc = escape.counts_in(now);
             if esc.is_some_and(|left| left.is_zero()) {
                 return Outcome::Skipped;
             }
-            let left = (answered + self.limit).saturating_sub(now);
-            match receiver.recv_timeout(esc.unwrap_or(left)) {
-                Ok(Message::Key(key)) => {
-                    escape.take(key, clock::since_boot());
-                    continue;
-                }
-                Ok(Message::Opened(node, None)) => {
-                    self.node = node;
-                    return Outcome::NoChecksum;
-                }
-                Ok(Message::Opened(node, Some(implanted))) => {
-                    self.node = node;
+            let news = reading.next(esc.map(|left| now + left));
+            match news {
+                News::Key(key) => escape.take(key, clock::since_boot()),
+                News::Ready => {
+                    let Some(implanted) = self.take_opened(opened) else {
+                        return Outcome::NoChecksum;
+                    };
                     let length = implanted.length;
                     self.comparing = Some((Comparison::new(implanted), length));
                 }
-                Ok(Message::Block(mut bytes)) => match self.compare(&mut bytes) {
+                News::Block(mut bytes) => match self.compare(&mut bytes) {
                     Some(outcome) => return outcome,
-                    None => drop(empty.send(Message::Block(bytes))),
+                    None => reading.give_back(bytes),
                 },
-                Ok(Message::Failed(node, why)) => {
-                    self.node = node;
-                    return self.unreadable(&why);
+                News::Broken(trouble) => {
+                    self.take_opened(opened);
+                    return self.unreadable(&trouble.to_string());
                 }
-                Err(RecvTimeoutError::Timeout) if esc.is_some() => continue,
-                Err(_) => {
-                    let why = format!("no answer for {} s", self.limit.as_secs());
-                    return self.unreadable(&why);
-                }
+                // All of it was compared before the thread's end.
+                News::Nothing | News::End => {}
             }
-            answered = clock::since_boot();
-            self.show(answered);
+            self.show(clock::since_boot());
         }
+    }
+
+    /// Which node it became.
+    fn take_opened(&mut self, opened: &Opened) -> Option<Implanted> {
+        let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+        self.node = opened.0.clone();
+        opened.1.take()
     }
 
     /// The outcome, once there is one.
@@ -245,54 +224,36 @@ impl Check {
     }
 }
 
-/// The thread: what is to be read, then its bytes in order. It ends when nobody listens.
-fn read(nodes: &[PathBuf], buffers: &Receiver<Message>, sender: &Sender<Message>) {
-    let mut node = nodes[0].clone();
-    if let Err(why) = read_all(nodes, &mut node, buffers, sender) {
-        let _ = sender.send(Message::Failed(node, why));
-    }
-}
-
-fn read_all(
-    nodes: &[PathBuf],
-    node: &mut PathBuf,
-    buffers: &Receiver<Message>,
-    sender: &Sender<Message>,
-) -> Result<(), String> {
+/// The thread: what is to be read, then its bytes in order.
+fn read(nodes: &[PathBuf], opened: &Opened, giver: &Giver) -> Result<(), String> {
     let open = |node: &Path| {
         let device = block::open(node).map_err(|e| e.to_string())?;
         Ok::<FileSource, String>(FileSource::new(device))
     };
     let text = |e: ReadError| e.to_string();
-    let mut source = open(node)?;
+    let set = |set: &mut dyn FnMut(&mut (PathBuf, Option<Implanted>))| {
+        set(&mut opened.lock().unwrap_or_else(PoisonError::into_inner));
+    };
+    let mut source = open(&nodes[0])?;
     if let Some(disk) = nodes.get(1) {
         let whole = open(disk)?;
         let on_disk = probe::probe_filesystem(&whole).map_err(text)?;
-        let names = (node.to_string_lossy(), disk.to_string_lossy());
+        let names = (nodes[0].to_string_lossy(), disk.to_string_lossy());
         if decide_checked(&names.0, Some(&names.1), on_disk.map(|f| f.kind)) == names.1 {
-            (source, *node) = (whole, disk.clone());
+            source = whole;
+            set(&mut |opened| opened.0.clone_from(disk));
         }
     }
-    let implanted = read_implanted(&source).map_err(text)?;
+    let mut implanted = read_implanted(&source).map_err(text)?;
     let length = implanted.as_ref().map_or(0, |i| i.length);
     if source.len() < length {
         let (has, wants) = (Bytes(source.len()), Bytes(length));
         return Err(format!("it ends at {has}, and its image has {wants}"));
     }
-    let _ = sender.send(Message::Opened(node.clone(), implanted));
-    let mut at = 0;
-    while at < length {
-        // Nobody listens any more.
-        let Ok(Message::Block(mut bytes)) = buffers.recv() else {
-            return Ok(());
-        };
-        let left = usize::try_from(length - at).unwrap_or(BLOCK);
-        bytes.resize(left.min(BLOCK), 0);
-        source.read_at(at, &mut bytes).map_err(text)?;
-        at += bytes.len() as u64;
-        if sender.send(Message::Block(bytes)).is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
+    set(&mut |opened| opened.1 = implanted.take());
+    giver.ready();
+    giver.give(length, &mut |at, bytes| {
+        source.read_at(at, bytes).map_err(text)?;
+        Ok(bytes.len())
+    })
 }

@@ -18,6 +18,7 @@ use crate::sys::turn::Turn;
 use crate::sys::{clock, kmsg, mount, process};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::time::Duration;
 
 /// More than any command line: the kernel's own has 2,048 bytes on x86, files of dracut's are
 /// short.
@@ -33,11 +34,18 @@ const FAILED: &[u8] = b"-";
 pub fn run(arguments: &[String]) -> i32 {
     let machine = Machine::running();
     let words = read_words();
-    let _turn = lock(&machine);
+    let request = decide_request_with_udev(&words);
+    let _turn = match lock(&machine, request.timeout.unwrap_or(request.retry)) {
+        Ok(turn) => turn,
+        Err(why) => {
+            page::show(&machine, &format!("\n {why}; dracut goes on.\n"));
+            return 1;
+        }
+    };
     if stands(&machine) {
         return 0;
     }
-    let mut request = decide_request_with_udev(&words).in_dracut(clock::since_boot());
+    let mut request = request.in_dracut(clock::since_boot());
     if let Some(medium) = arguments.first() {
         request = request.with_medium(medium);
     }
@@ -61,12 +69,36 @@ pub fn read_words() -> Vec<Said> {
     said::split(&line)
 }
 
+/// What a start may take behind its wait for devices: a check of the medium and a copy of it,
+/// of which each may take minutes.
+const WORK: Duration = Duration::from_secs(900);
+
+/// The longest wait for another start's devices that is waited for here.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Ventoy calls us beside dracut's hook: one after the other, and the second finds the root
-/// there. Without the file each is on its own, as when it is called once.
-fn lock(machine: &Machine) -> Option<Turn> {
+/// there. `devices` is how long the other one may wait for its devices. Without the file each is
+/// on its own, as when it is called once.
+///
+/// # Errors
+/// That the other one does not end; in words.
+fn lock(machine: &Machine, devices: Duration) -> Result<Option<Turn>, String> {
     let path = machine.run.join("initramfs/.liveroot.lock");
-    std::fs::create_dir_all(path.parent()?).ok()?;
-    Turn::wait(File::create(path).ok()?).ok()
+    let made = std::fs::create_dir_all(machine.run.join("initramfs"));
+    let Ok(file) = made.and_then(|()| File::create(&path)) else {
+        return Ok(None);
+    };
+    let say = || {
+        let other = "another start of liveroot, which is under way";
+        page::show(machine, &format!("\n Waiting for {other}.\n"));
+    };
+    match Turn::wait(file, devices.min(DAY) + WORK, &say) {
+        Err(libc::ETIMEDOUT) => Err(format!(
+            "another start of liveroot, which holds {}, does not end",
+            path.display()
+        )),
+        turn => Ok(turn.ok()),
+    }
 }
 
 /// Whether something is mounted at /sysroot.

@@ -2,7 +2,7 @@
 //! nothing that has a place in the tree yet. Dropped, it leaves no trace.
 
 use super::gather::parse_manifest;
-use super::imagefile::ImageFile;
+use super::imagefile::{Holder, ImageFile};
 use super::isoscan::Host;
 use super::loader::Loader;
 use super::lower::{self, Lower};
@@ -54,6 +54,18 @@ pub struct Stack {
     pub found: Found,
     /// The disk that holds the ISO file which the medium is. The last to fall.
     pub host: Option<Host>,
+    /// How much memory it lies in for good, bytes; 0 on a disk.
+    pub memory: u64,
+}
+
+impl Stack {
+    /// The device that it was mounted from lies in so many bytes of memory: what is in it needs no
+    /// copy.
+    pub fn lies_in_memory(&mut self, bytes: u64) {
+        self.memory = bytes;
+        let images = self.image.iter_mut().chain(&mut self.lower.inner);
+        images.for_each(|image| image.holder = Holder::Memory);
+    }
 }
 
 /// Mounts the candidate and its image; the reason, as people read it, if that can't be.
@@ -103,6 +115,7 @@ pub fn examine(
         lower,
         found,
         host: None,
+        memory: 0,
     })
 }
 

@@ -113,7 +113,7 @@ fn mount_seen(
     }
     if shown_number(&machine.proc, &machine.overlay()).is_empty() {
         // The upper is on a partition, so no tmpfs is there yet.
-        super::memory::mount_tmpfs(machine, &TmpfsSize::default(), report)
+        super::tmpfs::mount_tmpfs(machine, &TmpfsSize::default(), report)
             .map_err(|e| e.to_string())?;
     }
     let layers = ["home", "homework"].map(|name| machine.overlay().join(name));

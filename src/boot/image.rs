@@ -21,6 +21,7 @@ pub struct Image {
 /// /run/initramfs/livedev.
 pub fn attach(machine: &Machine, stack: Stack, report: &mut Report) -> Result<Image, Failure> {
     report.image = Some(report_image(machine, &stack));
+    report.taken = stack.memory;
     let place = |mount: crate::sys::mount::Detached, at: &Path| {
         std::fs::create_dir_all(at).map_err(|e| Error::io("creating", at.display(), &e))?;
         mount.attach(at)

@@ -5,7 +5,7 @@ use super::examine::open_below;
 use super::probe::FileSource;
 use crate::ondisk::{ByteSource, FsKind, probe};
 use crate::plan::image::decide_kind;
-use crate::sys::block;
+use crate::sys::{block, memory};
 use crate::units::Bytes;
 use rustix::fs::ResolveFlags;
 use std::fs::File;
@@ -32,12 +32,23 @@ pub struct ImageFile {
 /// What holds an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// A file on a medium, or in another image.
+    /// A file on a medium, in another image, or on whatever else is no memory.
     Medium,
     /// The device itself.
     Device,
     /// A file in memory: of the initramfs, or a copy.
     Memory,
+}
+
+impl Holder {
+    /// Of a file that the words name, by what it is on: a tmpfs, the initramfs itself, or
+    /// somebody's mount of a disk or server.
+    pub fn of_file(file: &File) -> Self {
+        match memory::holds(file) {
+            true => Holder::Memory,
+            false => Holder::Medium,
+        }
+    }
 }
 
 impl ImageFile {

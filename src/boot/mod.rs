@@ -7,6 +7,7 @@
 
 pub mod apart;
 pub mod ask;
+pub mod blocks;
 pub mod borrow;
 pub mod check;
 pub mod check_medium;
@@ -33,7 +34,6 @@ pub mod loader;
 pub mod lower;
 pub mod machine;
 pub mod medium;
-pub mod memory;
 pub mod named;
 pub mod page;
 pub mod partition;
@@ -41,7 +41,6 @@ pub mod plymouth;
 pub mod probe;
 pub mod processes;
 pub mod progress;
-pub mod ram;
 pub mod report;
 pub mod reserve;
 pub mod root;
@@ -49,9 +48,12 @@ pub mod saved;
 pub mod session;
 pub mod sessions;
 pub mod status;
+pub mod tmpfs;
 pub mod unpack;
+pub mod updates;
 pub mod upper;
 pub mod watch;
+pub mod within;
 
 use crate::layout;
 use crate::plan::init::is_systemd;
@@ -179,7 +181,7 @@ fn tell(
         report.step("check");
     }
 
-    let stack = ram::copy(machine, request, loader, medium.stack, report)?;
+    let stack = copy::copy(machine, request, loader, medium.stack, report)?;
     if report.copy.is_some() {
         report.step("copy");
     }

@@ -8,16 +8,18 @@ use super::lower;
 use super::machine::Machine;
 use super::probe::FileSource;
 use super::report::MediumReport;
+use super::within::within;
 use crate::ondisk::{FsFacts, FsKind, probe};
 use crate::plan::image::is_medium;
 use crate::plan::medium::{Found, Wanted};
 use crate::request::DeviceSpec;
-use crate::sys::block;
-use crate::sys::loopdev::attach_read_only;
+use crate::sys::loopdev::{self, attach_read_only};
+use crate::sys::{block, memory};
 use crate::units::Label;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What was found at a path.
 #[derive(Debug)]
@@ -41,16 +43,25 @@ pub fn settle(machine: &Machine, mut wanted: Wanted) -> Wanted {
     wanted
 }
 
-/// Mounts what the path leads to.
+/// Mounts what the path leads to: a disk, or a server, that may hang.
 ///
 /// # Errors
-/// That nothing is there, or what is there instead of an image; in words.
+/// That nothing is there, what is there instead of an image, or that it did not answer within
+/// `limit`; in words.
 pub fn examine(
     machine: &Machine,
     loader: &Loader,
     sought: &Sought,
     path: &str,
+    limit: Duration,
 ) -> Result<Named, String> {
+    let (machine, loader, sought) = (machine.clone(), loader.clone(), sought.clone());
+    let at = path.to_owned();
+    let named = within(limit, move || mount(&machine, &loader, &sought, &at));
+    named.map_err(|why| format!("{path}: {why}"))?
+}
+
+fn mount(machine: &Machine, loader: &Loader, sought: &Sought, path: &str) -> Result<Named, String> {
     let at = place(machine, path);
     let fail = |e: std::io::Error| format!("{path}: {e}");
     let metadata = at.metadata().map_err(fail)?;
@@ -67,7 +78,11 @@ pub fn examine(
         (Some(name), Some(fs)) => {
             drop(file);
             let stack = examine::examine(machine, loader, sought, &name, fs);
-            (name, stack.map_err(|why| format!("{path}: {why}"))?)
+            let mut stack = stack.map_err(|why| format!("{path}: {why}"))?;
+            if let Some(bytes) = backing_in_memory(machine, &name) {
+                stack.lies_in_memory(bytes);
+            }
+            (name, stack)
         }
         (None, Some(fs)) if is_medium(path, fs) => {
             attach_medium(machine, loader, sought, (&file, path, fs))?
@@ -99,6 +114,16 @@ fn device_name(machine: &Machine, metadata: &Metadata) -> Option<String> {
     is_block.then(|| block::name(&machine.sys, metadata.rdev()))?
 }
 
+/// Length of the file in memory that a loop device is over, as livenet's over the ISO that it
+/// fetched. A file without a name, or with one that another root made, is taken for another.
+fn backing_in_memory(machine: &Machine, name: &str) -> Option<u64> {
+    let facts = block::read_facts(&machine.sys, name);
+    let disk = facts.and_then(|facts| facts.parent);
+    let backing = loopdev::backing(&machine.sys, disk.as_deref().unwrap_or(name));
+    let file = File::open(backing?).ok()?;
+    memory::holds(&file).then(|| block::length(&file))
+}
+
 /// An ISO: a loop device makes it a medium like others.
 fn attach_medium(
     machine: &Machine,
@@ -113,8 +138,8 @@ fn attach_medium(
     let name = name.to_string_lossy().into_owned();
     let mut stack = examine::examine(machine, loader, sought, &name, fs)
         .map_err(|why| format!("{path}: {why}"))?;
-    if let Some(image) = &mut stack.image {
-        image.holder = Holder::Memory;
+    if memory::holds(file) {
+        stack.lies_in_memory(block::length(file));
     }
     Ok((name, stack))
 }
@@ -126,7 +151,8 @@ fn mount_image(
     sought: &Sought,
     (file, path): (File, &str),
 ) -> Result<Stack, String> {
-    let image = ImageFile::take(file, path, path.into(), Holder::Memory)?;
+    let holder = Holder::of_file(&file);
+    let image = ImageFile::take(file, path, path.into(), holder)?;
     let lower = lower::mount_image(machine, loader, &image, sought.init.as_deref())?;
     Ok(Stack {
         node: path.into(),
@@ -137,6 +163,10 @@ fn mount_image(
             id: None,
             size: image.size,
             init: lower.init.clone(),
+        },
+        memory: match holder {
+            Holder::Memory => image.size,
+            _ => 0,
         },
         image: Some(image),
         lower,

@@ -7,17 +7,12 @@ use super::loader::Loader;
 use super::machine::Machine;
 use super::probe::FileSource;
 use super::report::Report;
+use super::within::{ANSWERS, within};
 use crate::ondisk::{FsKind, ext, read_up_to};
 use crate::plan::check::Checked;
 use crate::sys::block::{self, WriteBarrier};
 use crate::sys::mount::{Access, Detached};
-use crate::sys::process;
 use std::path::Path;
-use std::sync::mpsc::channel;
-use std::time::Duration;
-
-/// A disk that does not answer to a mount for longer is given up.
-const MOUNT_LIMIT: Duration = Duration::from_secs(60);
 
 /// File systems that an upper can be on: extended attributes, d_type, whiteouts.
 fn can_hold_upper(fs: FsKind) -> bool {
@@ -104,27 +99,16 @@ pub struct Mounted {
 /// Mounts for writing, or so that not even a journal writes. The mount is made in a thread: a
 /// disk may die in it.
 pub fn mount(loader: &Loader, node: &Path, fs: FsKind, access: Access) -> Result<Mounted, String> {
-    let (sender, receiver) = channel();
     let (loader, at) = (loader.clone(), node.to_owned());
-    let work = move || {
-        let mounted = match access {
-            Access::ReadOnly => mount_untouched(&loader, &at, fs),
-            Access::ReadWrite => {
-                loader.need(&format!("fs-{}", fs.name()));
-                Detached::mount(fs.name(), &at.to_string_lossy(), access, &[])
-                    .map(|mount| (mount, None))
-                    .map_err(|e| e.to_string())
-            }
-        };
-        // Whoever waited may have given up: then it is unmounted here.
-        let _ = sender.send(mounted.map(|(mount, barrier)| Mounted { mount, barrier }));
-    };
-    process::start_thread(Box::new(work)).map_err(|e| e.to_string())?;
-    receiver.recv_timeout(MOUNT_LIMIT).unwrap_or_else(|_| {
-        Err(format!(
-            "{} did not answer to a mount within {} s",
-            node.display(),
-            MOUNT_LIMIT.as_secs()
-        ))
-    })
+    let mounted = within(ANSWERS, move || match access {
+        Access::ReadOnly => mount_untouched(&loader, &at, fs),
+        Access::ReadWrite => {
+            loader.need(&format!("fs-{}", fs.name()));
+            Detached::mount(fs.name(), &at.to_string_lossy(), access, &[])
+                .map(|mount| (mount, None))
+                .map_err(|e| e.to_string())
+        }
+    });
+    let mounted = mounted.map_err(|why| format!("mounting {}: {why}", node.display()))?;
+    mounted.map(|(mount, barrier)| Mounted { mount, barrier })
 }

@@ -34,6 +34,9 @@ pub struct Report {
     pub modules: Vec<ModuleRecord>,
     pub notices: Vec<String>,
     pub warnings: Vec<String>,
+    /// Memory that an image lies in for good, bytes: what the upper can't have.
+    #[serde(skip)]
+    pub taken: u64,
 }
 
 /// The request as it was understood.
@@ -234,6 +237,7 @@ impl Report {
             modules: Vec::new(),
             notices: Vec::new(),
             warnings: Vec::new(),
+            taken: 0,
         }
     }
 

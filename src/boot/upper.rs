@@ -6,11 +6,11 @@ use super::failure::Failure;
 use super::hunt::upper::Found;
 use super::loader::Loader;
 use super::machine::Machine;
-use super::memory;
 use super::report::Report;
 use super::reserve;
 use super::root;
 use super::saved::{self, Own, Saved};
+use super::tmpfs;
 use crate::request::Request;
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ fn on_memory(
 ) -> Result<Upper, Failure> {
     let dirs = UpperDirs {
         readonly: saved.as_ref().map(|saved| saved.upper.clone()),
-        ..memory::mount_tmpfs(machine, &request.upper.memory, report)?
+        ..tmpfs::mount_tmpfs(machine, &request.upper.memory, report)?
     };
     dirs.link(machine, report);
     root::mount(machine, loader, &dirs, report)?;

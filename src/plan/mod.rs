@@ -4,6 +4,7 @@
 pub mod announced;
 pub mod check;
 pub mod check_medium;
+pub mod copy;
 pub mod end;
 pub mod face;
 pub mod fill;
@@ -15,7 +16,6 @@ pub mod modules;
 pub mod mounts;
 pub mod process;
 pub mod progress;
-pub mod ram;
 pub mod root;
 pub mod search;
 pub mod session;

@@ -143,6 +143,40 @@ pub fn read_some_at(device: &File, offset: u64, buf: &mut [u8]) -> Result<usize,
     }
 }
 
+/// Bytes that a read past the page cache takes: the largest logical block of a disk.
+const DIRECT: usize = 4096;
+
+/// Reads the first block of a device, or of a file on one, from the device itself: not what the
+/// kernel keeps of it.
+///
+/// # Errors
+/// The device does not have it, or it has gone.
+pub fn read_uncached(node: &Path) -> Result<(), Error> {
+    let fail = |doing: &str, e: &std::io::Error| Error::io(doing, node.display(), e);
+    let direct = File::options()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(node);
+    let mut buffer = vec![0; 2 * DIRECT];
+    let start = buffer.as_ptr().align_offset(DIRECT).min(DIRECT);
+    let block = &mut buffer[start..start + DIRECT];
+    let refused = |e: &std::io::Error| e.raw_os_error() == Some(libc::EINVAL);
+    let read = match direct.and_then(|device| device.read_at(block, 0)) {
+        // Not every file system can do it.
+        Err(e) if refused(&e) => {
+            let device = open(node)?;
+            let _ = rustix::fs::fadvise(&device, 0, None, rustix::fs::Advice::DontNeed);
+            device.read_at(block, 0)
+        }
+        read => read,
+    };
+    match read {
+        Ok(0) => Err(Error::new("reading", node.display(), libc::ENXIO)),
+        Ok(_) => Ok(()),
+        Err(e) => Err(fail("reading", &e)),
+    }
+}
+
 /// Length of an open device in bytes.
 pub fn length(device: &File) -> u64 {
     use std::io::{Seek, SeekFrom};

@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod keys;
 pub mod kmsg;
 pub mod loopdev;
+pub mod memory;
 pub mod module;
 pub mod mount;
 pub mod power;

@@ -178,12 +178,9 @@ pub fn start_detached(
 /// file system of `/`, and nothing of what is mounted on it. Refused unless `/` is a
 /// ramfs or tmpfs.
 pub fn free_initramfs(root: &Path) -> Result<(), Error> {
-    /// `include/uapi/linux/magic.h`.
-    const RAMFS_MAGIC: i64 = 0x8584_58f6;
-    const TMPFS_MAGIC: i64 = 0x0102_1994;
     let fail = |e: &std::io::Error| Error::io("freeing the initramfs at", root.display(), e);
-    let stat = rustix::fs::statfs(root).map_err(|e| fail(&e.into()))?;
-    if ![RAMFS_MAGIC, TMPFS_MAGIC].contains(&stat.f_type) {
+    let directory = File::open(root).map_err(|e| fail(&e))?;
+    if !super::memory::holds(&directory) {
         return Err(Error::new(
             "freeing the initramfs at",
             root.display(),

@@ -7,7 +7,7 @@ use liveroot::boot::loader::Loader;
 use liveroot::boot::machine::Machine;
 use liveroot::boot::named::{self, Named};
 use liveroot::boot::report::Report;
-use liveroot::boot::{image, memory, root};
+use liveroot::boot::{image, root, tmpfs};
 use liveroot::layout::Left;
 use liveroot::ondisk::FsKind;
 use liveroot::request::{TmpfsSize, decide_request};
@@ -17,6 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A medium on a loop device, and a machine whose /run is a directory of the test.
 pub struct Bench {
@@ -106,7 +107,17 @@ impl Bench {
     }
 
     pub fn named(&self, path: &str) -> Result<Named, String> {
-        named::examine(&self.machine, &self.loader, &Bench::sought(true), path)
+        self.named_within(path, Duration::from_secs(60))
+    }
+
+    pub fn named_within(&self, path: &str, limit: Duration) -> Result<Named, String> {
+        named::examine(
+            &self.machine,
+            &self.loader,
+            &Bench::sought(true),
+            path,
+            limit,
+        )
     }
 
     /// Gives all its place, up to the root.
@@ -120,7 +131,7 @@ impl Bench {
             size: "8m".into(),
             more: vec![],
         };
-        let dirs = memory::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
+        let dirs = tmpfs::mount_tmpfs(&self.machine, &size, &mut self.report).unwrap();
         root::mount(&self.machine, &self.loader, &dirs, &mut self.report).unwrap();
     }
 

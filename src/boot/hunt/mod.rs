@@ -15,6 +15,7 @@ use super::named;
 use super::page;
 use super::probe::{self, probe_device};
 use super::report::Report;
+use super::within::ANSWERS;
 use crate::layout::{HOME_TYPE, UPPER_TYPE};
 use crate::plan::announced::Announced;
 use crate::plan::medium::{Device, Facts, Probe, decide_name};
@@ -75,7 +76,7 @@ pub fn run<'a>(
     hunt.walk();
     if let Some(DeviceSpec::Path(path)) = hunt.search.wanted.spec.clone() {
         hunt.search.end();
-        let named = named::examine(machine, loader, &hunt.sought, &path);
+        let named = named::examine(machine, loader, &hunt.sought, &path, ANSWERS);
         let named = named.map_err(|why| Failure::Words(format!("named as the medium: {why}")))?;
         report.medium = Some(named.medium);
         return Ok((hunt, named.name, named.stack));

@@ -1,10 +1,10 @@
 //! Writes that go to memory: a tmpfs of its own, so that neither /run's limits nor its
 //! `noexec` reach the root.
 
+use super::copy;
 use super::dirs::{UpperDirs, capacity, dress_like, make_dir};
 use super::failure::Failure;
 use super::machine::Machine;
-use super::ram;
 use super::report::{Report, UpperReport};
 use crate::request::TmpfsSize;
 use crate::sys::Error;
@@ -22,9 +22,9 @@ pub fn mount_tmpfs(
 
 fn make(machine: &Machine, size: &TmpfsSize, report: &mut Report) -> Result<UpperDirs, Error> {
     let at = machine.overlay();
-    let size = &match &report.copy {
-        Some(copy) => size.beside(copy.size, ram::memory(machine).total),
-        None => size.clone(),
+    let size = &match report.taken {
+        0 => size.clone(),
+        taken => size.beside(taken, copy::memory(machine).total),
     };
     let mut options = vec![
         MountOption::value("mode", "0755"),
