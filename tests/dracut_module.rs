@@ -33,13 +33,17 @@ label_uuid_to_dev() {
 str_replace() { printf %s "$1" | sed "s,$2,\\$3,g"; }
 ismounted() { [ -e "@/mounted" ]; }
 info() { :; }
+warn() { echo "warn $*" >> @/log; }
 mount() { echo "mount $*" >> @/log; }
 umount() { echo "umount $*" >> @/log; }
 emergency_shell() { echo "emergency_shell $*" >> @/log; }
 "#;
 
 /// Paths of an initramfs in our scripts, which are looked for below the test's directory instead.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 13] = [
+    "/proc/mounts",
+    "/proc/uptime",
+    "/run/udev",
     "/lib/liveroot-lib.sh",
     "/lib/dracut-lib.sh",
     "/lib/dracut/need-initqueue",
@@ -51,6 +55,32 @@ const PATHS: [&str; 10] = [
     "/dev/root",
     "/usr/bin/liveroot-init",
 ];
+
+/// What reads the scripts: sh, or what the test of the other shell says.
+fn shell() -> Command {
+    let words = std::env::var("LIVEROOT_TEST_SHELL").unwrap_or_else(|_| "sh".to_owned());
+    let mut words = words.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
+    command
+}
+
+/// Initramfs of dracut have dash, bash or busybox for a shell.
+#[test]
+fn busybox_and_bash_read_the_scripts_as_sh_does() {
+    for shell in ["busybox ash", "bash"] {
+        if std::env::var_os("LIVEROOT_TEST_SHELL").is_some() {
+            return;
+        }
+        let output = Command::new(std::env::current_exe().unwrap())
+            .env("LIVEROOT_TEST_SHELL", shell)
+            .args(["--skip", "busybox_and_bash"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{shell}: {said}");
+    }
+}
 
 /// A directory that stands for an initramfs.
 struct Initramfs(tempfile::TempDir);
@@ -72,6 +102,8 @@ impl Initramfs {
             fs::create_dir_all(made.at(dir)).unwrap();
         }
         made.write("proc/cmdline", words);
+        made.write("proc/uptime", "7.25 3.00\n");
+        made.write("proc/mounts", "tmpfs /run tmpfs rw,noexec,size=1k 0 0\n");
         made.write("lib/dracut-lib.sh", &DRACUT_LIB.replace('@', &made.root()));
         made.install("liveroot-lib.sh", "lib/liveroot-lib.sh");
         let agent = env!("CARGO_BIN_EXE_liveroot-init");
@@ -136,9 +168,10 @@ impl Initramfs {
 
     fn sh(&self, script: &str) -> String {
         let path = format!("{}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin", self.root());
-        let output = Command::new("sh")
+        let output = shell()
             .args(["-c", script])
             .env("PATH", path)
+            .env_remove("DRACUT_SYSTEMD")
             .output()
             .unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -243,6 +276,8 @@ fn a_node_of_the_initqueue_is_waited_for_until_dracuts_patience_ends() {
     let initramfs = Initramfs::new("root=live:/dev/liveroot-test-node");
     assert_eq!(initramfs.claim(), "liveroot 1");
     assert!(initramfs.at("lib/dracut/need-initqueue").exists());
+    let said = "warn liveroot waits for /dev/liveroot-test-node, as long as rd.retry says\n";
+    assert_eq!(initramfs.read("log"), said);
     let finished = initramfs.at("hooks/initqueue/finished/liveroot-node.sh");
     let at = |round: u32| {
         let path = finished.display();
@@ -262,6 +297,83 @@ fn a_node_of_the_initqueue_is_waited_for_until_dracuts_patience_ends() {
         initramfs.sh(&format!(". {} && echo finished", path.display())),
         "finished"
     );
+    // The agent does not wait as long again.
+    initramfs.hook("mount-liveroot.sh", "root=liveroot", "");
+    let log = initramfs.read("log");
+    assert!(log.ends_with("dracut --since=7\n"), "{log}");
+}
+
+/// lvm's and mdraid's of dracut 059, as far as they queue jobs.
+const LVM: &str = "RUN+=\"/sbin/initqueue --settled --onetime --unique /sbin/lvm_scan\"\n";
+const MD: &str = "RUN+=\"/sbin/initqueue --timeout --name 50-mdraid_start --onetime --unique x\"\n";
+const NVME: &str = "RUN+=\"/sbin/initqueue --onetime --unique --name nvmf-connect\"\n";
+
+#[test]
+fn a_link_is_waited_for_in_the_queue_only_where_jobs_may_make_what_it_leads_to() {
+    for (rules, jobs, waits) in [
+        ("", "", false),
+        (NVME, "", false),
+        ("", "settled/99-pollcdrom.sh", false),
+        ("", "timeout/99-rootfallback.sh", false),
+        (LVM, "", true),
+        (MD, "", true),
+        ("", "settled/lvm.sh", true),
+        ("", "timeout/md.sh", true),
+    ] {
+        let initramfs = Initramfs::new("root=live:LABEL=liveroot-test");
+        initramfs.claim();
+        if !rules.is_empty() {
+            initramfs.write("etc/udev/rules.d/64-x.rules", rules);
+        }
+        if !jobs.is_empty() {
+            initramfs.write(&format!("hooks/initqueue/{jobs}"), "");
+        }
+        initramfs.hook("liveroot-rules.sh", "root=liveroot", "");
+        for made in [
+            "lib/dracut/need-initqueue",
+            "hooks/initqueue/finished/liveroot-link.sh",
+            "liveroot-since",
+        ] {
+            assert_eq!(initramfs.at(made).exists(), waits, "{rules}{jobs}: {made}");
+        }
+    }
+}
+
+#[test]
+fn the_queue_goes_on_while_a_job_may_make_the_device_and_no_longer() {
+    let initramfs = Initramfs::new("root=live:LABEL=liveroot-test");
+    initramfs.claim();
+    initramfs.write("etc/udev/rules.d/64-lvm.rules", LVM);
+    initramfs.hook("liveroot-rules.sh", "root=liveroot", "");
+    let finished = "hooks/initqueue/finished/liveroot-link.sh";
+    let root = initramfs.root();
+    let text = initramfs.read(finished);
+    initramfs.write(finished, &text.replace(". /lib", &format!(". {root}/lib")));
+    let round = |round: u32| {
+        initramfs.sh(&format!(
+            ". {root}/lib/dracut-lib.sh; main_loop={round} RDRETRY=20
+             if ( . {root}/{finished} ); then echo finished; else echo waits; fi"
+        ))
+    };
+    // udev is at work; then a part of a volume is seen; then its job is done.
+    initramfs.write("run/udev/queue", "");
+    assert_eq!(round(0), "waits");
+    fs::remove_file(initramfs.at("run/udev/queue")).unwrap();
+    initramfs.write("hooks/initqueue/settled/lvm_scan.sh", "");
+    assert_eq!((&*round(0), &*round(9)), ("waits", "waits"));
+    assert!(!initramfs.read("log").contains("warn"));
+    assert_eq!((&*round(10), &*round(11)), ("waits", "waits"));
+    let log = initramfs.read("log");
+    assert_eq!(log.matches("lvm_scan.sh may make").count(), 1, "{log}");
+    assert_eq!(round(20), "finished", "dracut's patience");
+    fs::remove_file(initramfs.at("hooks/initqueue/settled/lvm_scan.sh")).unwrap();
+    assert_eq!((&*round(12), &*round(12)), ("waits", "waits"));
+    assert_eq!(round(13), "finished", "a round without jobs");
+    initramfs.write("hooks/initqueue/timeout/50-mdraid_start.sh", "");
+    assert_eq!(round(14), "waits");
+    let there = text.replace("/dev/disk/by-label/liveroot-test", "/dev/null");
+    initramfs.write(finished, &there);
+    assert_eq!(round(14), "finished", "the link is there");
 }
 
 #[test]
@@ -270,6 +382,14 @@ fn autooverlay_makes_its_partition_once_and_before_us() {
     for (words, runs) in [
         ("root=live:/dev/null rd.overlay=LABEL=persist", true),
         ("root=live:/dev/null rd.live.overlay=LABEL=persist", true),
+        (
+            "root=live:/dev/null rd.live.overlay=LABEL=persist rd.overlay=1",
+            true,
+        ),
+        (
+            "root=live:/dev/null rd.overlay rd.live.overlay=LABEL=persist",
+            true,
+        ),
         ("root=live:/dev/null rd.overlay=UUID=1", false),
         ("root=live:/dev/null rd.overlay=none", false),
         ("root=live:/dev/null", false),
@@ -297,7 +417,7 @@ fn autooverlay_makes_its_partition_once_and_before_us() {
             .replace("; /sbin", &format!("; {root}/sbin"));
         initramfs.write(job, &text);
         initramfs.sh(&format!("job={root}/{job}; . \"$job\""));
-        assert_eq!(initramfs.read("log"), "create /dev/null\n");
+        assert_eq!(initramfs.read("log"), "create /dev/null\n", "{words}");
         assert!(!initramfs.at(job).exists(), "once");
         let finished = format!("{root}/hooks/initqueue/finished/liveroot-overlay.sh");
         assert_eq!(
@@ -312,11 +432,25 @@ fn the_step_gets_dracuts_words_and_a_failure_is_dracuts_shell() {
     let initramfs = Initramfs::new("root=live:LABEL=X quiet");
     initramfs.hook("mount-liveroot.sh", "root=liveroot", "");
     assert_eq!(initramfs.read("words"), "root=live:LABEL=X quiet");
-    let log = initramfs.read("log");
-    assert!(
-        log.contains("remount,exec /run\ndracut\n") && !log.contains("emergency"),
-        "{log}"
+    assert_eq!(
+        initramfs.read("log"),
+        "mount -o remount,exec /run\ndracut\n"
     );
+    let link = fs::read_link(initramfs.at("dev/root")).unwrap();
+    assert_eq!(link, Path::new("null"), "as dmsquash-live");
+
+    for (mounts, mode) in [
+        ("tmpfs /run tmpfs rw,noexec 0 0\n", "DRACUT_SYSTEMD=1"),
+        (
+            "tmpfs /run tmpfs rw,nosuid 0 0\ntmpfs /run/x tmpfs noexec 0 0\n",
+            "",
+        ),
+    ] {
+        let initramfs = Initramfs::new("root=live:LABEL=X");
+        initramfs.write("proc/mounts", mounts);
+        initramfs.hook("mount-liveroot.sh", &format!("root=liveroot {mode}"), "");
+        assert_eq!(initramfs.read("log"), "dracut\n", "{mounts} {mode}");
+    }
 
     for (before, runs) in [
         ("root=liveroot; : > @/mounted", false),
@@ -339,6 +473,7 @@ fn the_step_gets_dracuts_words_and_a_failure_is_dracuts_shell() {
             .read("log")
             .contains("emergency_shell No live root")
     );
+    assert!(!initramfs.at("dev/root").exists());
 }
 
 /// Ventoy 6568972a, IMG/cpio/ventoy/hook/rhel7/ventoy-hook.sh: the words that it adds.
@@ -436,6 +571,62 @@ fn dmsquash_live_root_survives_ventoys_patches_and_says_how_it_went() {
     initramfs.write("fails", "");
     assert_eq!(call("/dev/ventoy"), "1");
     assert!(!initramfs.at("dev/root").exists());
+}
+
+/// rhinstaller/anaconda 8eddd3c9, dracut/anaconda-lib.sh:155, anaconda_mount_sysroot: calls the
+/// script and leaves a hook that stacks the same layers at $NEWROOT.
+#[test]
+fn anacondas_root_is_left_for_its_own_mount_hook_and_made_once() {
+    let initramfs = Initramfs::new("inst.stage2=hd:LABEL=X");
+    initramfs.install("dmsquash-live-root.sh", "sbin/dmsquash-live-root");
+    let root = initramfs.root();
+    // Sourced, for the stub of umount; in an initramfs `root` and `NEWROOT` are exported.
+    let call = || {
+        initramfs.sh(&format!(
+            "set -- /dev/sda1; root=anaconda-disk:/dev/sda1; . {root}/lib/dracut-lib.sh; \
+             . {root}/sbin/dmsquash-live-root"
+        ))
+    };
+    call();
+    let log = initramfs.read("log");
+    let want = format!("dracut /dev/sda1\numount {root}/sysroot\n");
+    assert!(log.ends_with(&want), "{log}");
+    assert!(initramfs.at("dev/root").is_symlink());
+    initramfs.write("run/liveroot/left.json", "{}");
+    call();
+    assert_eq!(initramfs.read("log"), log, "nothing twice");
+
+    initramfs.sh(&format!(
+        "rm {root}/run/liveroot/left.json {root}/log; : > {root}/fails"
+    ));
+    let script = format!(
+        "set -- /dev/sda1; root=anaconda-x; . {root}/lib/dracut-lib.sh; \
+         (. {root}/sbin/dmsquash-live-root); echo $?"
+    );
+    assert_eq!(initramfs.sh(&script), "1");
+    assert!(!initramfs.read("log").contains("umount"));
+}
+
+#[test]
+fn nobody_unpacks_an_initramfs_over_our_shutdown() {
+    let initramfs = Initramfs::new("");
+    initramfs.write("run/initramfs/.need_shutdown", "");
+    initramfs.hook("zz-liveroot-shutdown.sh", "", "");
+    assert!(
+        initramfs.at("run/initramfs/.need_shutdown").exists(),
+        "no root of ours"
+    );
+    initramfs.write("run/liveroot/left.json", "{}");
+    initramfs.hook("zz-liveroot-shutdown.sh", "", "");
+    assert!(!initramfs.at("run/initramfs/.need_shutdown").exists());
+    // Sorted behind those that ask for it (cleanup hooks of dracut 059 to 112).
+    for theirs in [
+        "99-mdraid-needshutdown.sh",
+        "99-nfsroot-cleanup.sh",
+        "99-watchdog.sh",
+    ] {
+        assert!(theirs < "99-zz-liveroot-shutdown.sh");
+    }
 }
 
 #[test]
@@ -560,6 +751,7 @@ fn what_is_installed_stands_where_theirs_would() {
         "hook cmdline 28 parse-liveroot.sh",
         "hook pre-mount 10 mount-liveroot.sh",
         "hook pre-pivot 20 apply-live-updates.sh",
+        "hook cleanup 99 zz-liveroot-shutdown.sh",
         "script dmsquash-live-root.sh /sbin/dmsquash-live-root",
         "script iso-scan.sh /sbin/iso-scan",
         "script liveroot-generator.sh /usr/lib/systemd/system-generators/liveroot-generator",
@@ -585,9 +777,43 @@ fn what_is_installed_stands_where_theirs_would() {
             .mode();
         assert_eq!(mode & 0o111, 0o111, "{file}");
     }
-    let plain = module_setup(&[], "kiwi-live", "install");
+    // Roots that are not ours need theirs.
+    for theirs in ["kiwi-live", "dmsquash-live"] {
+        let plain = module_setup(&[], theirs, "install");
+        assert!(
+            !plain.contains("generator") && !plain.contains("iso-scan"),
+            "{plain}"
+        );
+    }
+}
+
+#[test]
+fn a_build_that_can_boot_no_live_root_says_so_and_stops() {
+    let call = "derror() { echo \"derror $*\"; }; dfatal() { echo \"dfatal $*\"; }; kernel=6.1
+        instmods() { echo \"instmods $*\"; case $* in *-c*overlay) return 1 ;; esac; }";
+    let check = |agent: &str| {
+        module_setup(
+            &[],
+            "",
+            &format!("{call}; liveroot_agent={agent}; check; echo $?"),
+        )
+    };
+    assert_eq!(check("/bin/sh"), "255\n");
+    let said = check("/nowhere/liveroot-init");
     assert!(
-        !plain.contains("generator") && !plain.contains("iso-scan"),
-        "{plain}"
+        said.starts_with("derror liveroot: /nowhere/liveroot-init is missing"),
+        "{said}"
+    );
+    assert!(said.ends_with("\n1\n"), "{said}");
+
+    let said = module_setup(&[], "", &format!("{call}; (installkernel); echo $?"));
+    let want = "instmods -c -s loop\ninstmods -c -s squashfs\ninstmods -c -s overlay\n\
+                dfatal liveroot: Linux 6.1 has no overlay, neither as a module nor built in\n1\n";
+    assert_eq!(said, want);
+    let call = call.replace("*-c*overlay", "never");
+    let said = module_setup(&[], "", &format!("{call}; (installkernel); echo $?"));
+    assert!(
+        said.contains(" iso9660 udf ") && said.ends_with("\n0\n"),
+        "{said}"
     );
 }

@@ -8,7 +8,10 @@ liveroot_agent=/usr/lib/liveroot/liveroot-init
 
 # Only on request; in host-only initramfs too, for live media serve many hosts.
 check() {
-    [[ -x ${dracutsysrootdir-}$liveroot_agent ]] || return 1
+    if [[ ! -x ${dracutsysrootdir-}$liveroot_agent ]]; then
+        derror "liveroot: $liveroot_agent is missing or no program; install liveroot anew"
+        return 1
+    fi
     return 255
 }
 
@@ -20,11 +23,18 @@ depends() {
     [[ ! -d ${initqueue[0]} ]] || echo initqueue
 }
 
+# shellcheck disable=SC2154 # kernel is dracut's own
 installkernel() {
-    # What a medium is on and in, whatever this host has. What the kernel lacks or has built in
-    # is no error.
+    local needed
+    # Without one of them no live root is mounted. Built in counts.
+    for needed in loop squashfs overlay; do
+        hostonly='' instmods -c -s "$needed" && continue
+        dfatal "liveroot: Linux $kernel has no $needed, neither as a module nor built in"
+        exit 1
+    done
+    # What a medium is on and in, whatever this host has. What the kernel lacks is no error.
     hostonly='' instmods \
-        loop squashfs erofs overlay iso9660 udf vfat exfat ntfs3 ext4 xfs btrfs f2fs \
+        erofs iso9660 udf vfat exfat ntfs3 ext4 xfs btrfs f2fs \
         nls_cp437 nls_iso8859-1 nls_ascii nls_utf8 \
         crc32c_generic crc32c_intel crc32_generic crc32_pclmul crc32c libcrc32c \
         xhci-pci xhci-plat-hcd ehci-pci ehci-platform ohci-pci ohci-platform uhci-hcd \
@@ -41,16 +51,18 @@ install() {
     inst_simple "$liveroot_agent" /usr/bin/liveroot-init
     inst_simple "$moddir/liveroot-lib.sh" /lib/liveroot-lib.sh
     # find and cp are for updates only, in the manner of dmsquash-live.
-    inst_multiple mount umount ln find cp mkdir
+    inst_multiple mount umount ln find cp mkdir mv rm sed
     inst_hook cmdline 28 "$moddir/parse-liveroot.sh"
     inst_hook pre-udev 30 "$moddir/liveroot-rules.sh"
     inst_hook pre-mount 10 "$moddir/mount-liveroot.sh"
     # Its number and name are those of dmsquash-live's hook, which so is not there twice.
     inst_hook pre-pivot 20 "$moddir/apply-live-updates.sh"
     inst_hook cleanup 90 "$moddir/watch-liveroot.sh"
+    inst_hook cleanup 99 "$moddir/zz-liveroot-shutdown.sh"
     inst_script "$moddir/dmsquash-live-root.sh" /sbin/dmsquash-live-root
-    # kiwi-live brings its own use of it.
-    dracut_module_included kiwi-live || inst_script "$moddir/iso-scan.sh" /sbin/iso-scan
+    # Theirs works for roots that are not ours: anaconda's, kiwi's. For ours it is not called.
+    dracut_module_included dmsquash-live || dracut_module_included kiwi-live \
+        || inst_script "$moddir/iso-scan.sh" /sbin/iso-scan
     # systemd-initrd until 107.
     if dracut_module_included systemd || dracut_module_included systemd-initrd; then
         inst_script "$moddir/liveroot-generator.sh" "$generators/liveroot-generator"

@@ -6,5 +6,10 @@
 if [ "$root" = liveroot ] && ! ismounted "$NEWROOT"; then
     # shellcheck source=/dev/null
     . /lib/liveroot-lib.sh
-    liveroot_step || emergency_shell "No live root; the reason is above and in /run/liveroot/report.json"
+    if liveroot_step; then
+        # As dmsquash-live: hooks of others take it for "the root is there". dracut removes it.
+        [ -h /dev/root ] || ln -s null /dev/root
+    else
+        emergency_shell "No live root; the reason is above and in /run/liveroot/report.json"
+    fi
 fi

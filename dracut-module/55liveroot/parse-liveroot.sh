@@ -29,34 +29,38 @@ case $(getarg root=) in
         ;;
 esac
 
-# A node that only jobs of the initqueue make: Ventoy's, LVM's, MD's. They run until it is there,
-# or, so that the page comes and not "Could not boot.", until dracut's patience ends.
-_lr_node=${_lr_claim#ours}
-_lr_node=${_lr_node# }
-if [ -n "$_lr_node" ]; then
-    : > /lib/dracut/need-initqueue
-    # shellcheck disable=SC2016 # expanded when it is sourced
-    printf '[ -e %s ] || [ "${main_loop:-0}" -ge "${RDRETRY:-360}" ]\n' "$_lr_node" \
-        > "$hookdir/initqueue/finished/liveroot-node.sh"
-fi
+# What the agent understood; nothing in it needs quotes but a backslash.
+_lr_device='' _lr_overlay=''
+for _lr_word in $_lr_claim; do
+    case $_lr_word in
+        overlay=*) _lr_overlay=${_lr_word#overlay=} ;;
+        *=*) _lr_device=${_lr_word#*=} ;;
+    esac
+    case $_lr_word in
+        # A node that only jobs of the initqueue make: Ventoy's, LVM's, MD's.
+        node=*)
+            : > /lib/dracut/need-initqueue
+            liveroot_wait "$hookdir/initqueue/finished/liveroot-node.sh" "$_lr_device"
+            [ -e "$_lr_device" ] || warn "liveroot waits for $_lr_device, as long as rd.retry says"
+            ;;
+        # A link may lead to such a node: liveroot-rules.sh sees whether there are such jobs.
+        link=*)
+            liveroot_wait /tmp/liveroot-link.sh "$_lr_device" " || { . /lib/liveroot-lib.sh; liveroot_idle; }"
+            ;;
+    esac
+done
 
 # dmsquash-live-autooverlay makes the partition that rd.overlay=LABEL= names: before us, when the
-# link to the medium is there, and for at most 20 s.
+# medium is there, and for at most 20 s.
 if [ -x /sbin/create-overlay ]; then
-    _lr_overlay=$(getarg rd.overlay || getarg rd.live.overlay)
-    _lr_link=$(getarg root=)
-    _lr_link=${_lr_link#live:}
-    _lr_link=$(label_uuid_to_dev "$(printf %s "$_lr_link" | sed 's/^CDLABEL=/LABEL=/')")
-    case $_lr_overlay,$_lr_link in
-        # The words of others are no code: only what needs no quotes.
-        *[!A-Za-z0-9_.,=:/-]*) ;;
+    case $_lr_overlay,$_lr_device in
         LABEL=*,/dev/*)
             : > /lib/dracut/need-initqueue
             # Not the link: it is gone for a moment after parted has had the disk open, and the
             # script then does not find the label.
             # shellcheck disable=SC2016
-            printf '[ ! -e %s ] || { rm -f -- "$job"; /sbin/create-overlay "$(readlink -f %s)"; : > /tmp/liveroot-overlay; }\n' \
-                "$_lr_link" "$_lr_link" > "$hookdir/initqueue/settled/liveroot-overlay.sh"
+            printf "[ ! -e '%s' ] || { rm -f -- \"\$job\"; /sbin/create-overlay \"\$(readlink -f '%s')\"; : > /tmp/liveroot-overlay; }\n" \
+                "$_lr_device" "$_lr_device" > "$hookdir/initqueue/settled/liveroot-overlay.sh"
             # shellcheck disable=SC2016
             printf '[ -e /tmp/liveroot-overlay ] || [ "${main_loop:-0}" -gt 40 ]\n' \
                 > "$hookdir/initqueue/finished/liveroot-overlay.sh"
@@ -66,4 +70,4 @@ fi
 
 # shellcheck disable=SC2034 # dracut reads them
 root=liveroot rootok=1
-unset _lr_claim _lr_link _lr_node _lr_overlay
+unset _lr_claim _lr_word _lr_link _lr_device _lr_overlay

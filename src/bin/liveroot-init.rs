@@ -22,7 +22,8 @@ has none, liveroot; see liveroot-init(8).
 
   dracut [DEVICE|FILE]
                  mounts the live root at /sysroot, in an initramfs of dracut; reads the
-                 kernel's words from standard input. DEVICE or FILE stands above root=
+                 kernel's words from standard input. DEVICE or FILE stands above root=;
+                 --since=SECONDS: when dracut began to wait, for rd.retry
   claim          says whether the words on standard input name a live root
   generator NORMAL EARLY LATE
                  writes systemd's units for it, see systemd.generator(7)

@@ -30,7 +30,8 @@ const FAILED: &[u8] = b"-";
 
 /// The face: 0 when the root is at /sysroot, else 1, once a page has said why. As with PID 1
 /// the work is a child's: a thread that hangs in a broken disk's driver must not keep dracut.
-/// `arguments` are those behind `dracut`: none, or the device or file that root= does not name.
+/// `arguments` are those behind `dracut`: `--since=SECONDS`, and the device or file that root=
+/// does not name.
 pub fn run(arguments: &[String]) -> i32 {
     let machine = Machine::running();
     let words = read_words();
@@ -45,8 +46,9 @@ pub fn run(arguments: &[String]) -> i32 {
     if stands(&machine) {
         return 0;
     }
-    let mut request = request.in_dracut(clock::since_boot());
-    if let Some(medium) = arguments.first() {
+    let (since, medium) = read_arguments(arguments);
+    let mut request = request.in_dracut(clock::since_boot(), since);
+    if let Some(medium) = medium {
         request = request.with_medium(medium);
     }
     let parameters = gather::parameters(&words);
@@ -59,6 +61,19 @@ pub fn run(arguments: &[String]) -> i32 {
     };
     page::show(&machine, &page::render(&failure, &request, &[], None));
     1
+}
+
+/// When dracut began to wait for the same device (seconds since the kernel's start), and the
+/// medium.
+fn read_arguments(arguments: &[String]) -> (Option<Duration>, Option<&str>) {
+    let (mut since, mut medium) = (None, None);
+    for argument in arguments {
+        match argument.strip_prefix("--since=") {
+            Some(seconds) => since = seconds.parse().ok().map(Duration::from_secs),
+            None => medium = Some(argument.as_str()),
+        }
+    }
+    (since, medium)
 }
 
 /// The words, as dracut's getcmdline gives them to standard input.

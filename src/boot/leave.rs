@@ -35,6 +35,16 @@ RestrictAddressFamilies=AF_UNIX
 
 const UNIT_NAME: &str = "liveroot-watch.service";
 
+/// dracut's own unit would unpack an initramfs over /run/initramfs when anything in the initramfs or
+/// the live system asks for its shutdown, and remove ours when there is none to unpack
+/// (dracut-initramfs-restore).
+const NO_RESTORE: &str = "\
+[Unit]
+ConditionPathExists=!/run/liveroot/left.json
+";
+
+const NO_RESTORE_NAME: &str = "dracut-shutdown.service.d/50-liveroot.conf";
+
 /// Where an image may have a `liveroot` of its own.
 const PROGRAMS: [&str; 4] = ["usr/bin", "bin", "usr/local/bin", "usr/sbin"];
 
@@ -136,6 +146,7 @@ fn link(program: &Path, name: &Path) -> Result<(), Error> {
 fn write_unit(machine: &Machine) -> Result<(), Error> {
     let units = machine.run.join("systemd/system");
     write(&units.join(UNIT_NAME), UNIT.as_bytes(), 0o644)?;
+    write(&units.join(NO_RESTORE_NAME), NO_RESTORE.as_bytes(), 0o644)?;
     let wants = units.join("multi-user.target.wants");
     let name = wants.join(UNIT_NAME);
     std::fs::create_dir_all(&wants)
@@ -234,6 +245,9 @@ mod tests {
         let wanted = "systemd/system/multi-user.target.wants/liveroot-watch.service";
         let unit = std::fs::read_to_string(machine.run.join(wanted)).unwrap();
         assert!(unit.contains("MemoryMax="));
+        let kept = "systemd/system/dracut-shutdown.service.d/50-liveroot.conf";
+        let kept = std::fs::read_to_string(machine.run.join(kept)).unwrap();
+        assert!(kept.contains("ConditionPathExists=!/run/liveroot/left.json\n"));
         let backing = std::fs::read_link(machine.run.join(VOLATILE_ROOT)).unwrap();
         assert_eq!(backing, Path::new("/dev/block/7:3"));
         assert!(!machine.run.join("initramfs/.need_shutdown").exists());

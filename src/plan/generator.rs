@@ -124,6 +124,7 @@ fn escape(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::claim::Awaited;
 
     fn paths(claim: &Claim, legacy: Option<&DeviceSpec>) -> Vec<String> {
         let made = decide_units(claim, false, legacy);
@@ -137,7 +138,7 @@ mod tests {
             "initrd-root-fs.target.requires/sysroot.mount",
             "initrd-usr-fs.target.requires/sysroot.mount",
         ];
-        assert_eq!(paths(&Claim::Ours(None), None), want);
+        assert_eq!(paths(&Claim::Ours(Awaited::Nothing), None), want);
         assert_eq!(paths(&Claim::Fetched, None), want);
         assert!(paths(&Claim::Foreign, None).is_empty());
     }
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn the_older_form_waits_for_no_link_of_udev() {
         let spec = DeviceSpec::parse(b"LABEL=A b-c");
-        let made = paths(&Claim::Ours(None), spec.as_ref());
+        let made = paths(&Claim::Ours(Awaited::Nothing), spec.as_ref());
         let masked = r"initrd.target.wants/dev-disk-by\x2dlabel-A\x5cx20b\x2dc.device".to_owned();
         assert_eq!(
             made[3..],

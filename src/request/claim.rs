@@ -14,19 +14,27 @@ pub enum Claim {
     Foreign,
     /// A URL: dracut's livenet fetches it, and calls /sbin/dmsquash-live-root with the file.
     Fetched,
-    /// Ours to find. The node, when only a job of dracut's initqueue may make it.
-    Ours(Option<String>),
+    /// Ours to find.
+    Ours(Awaited),
 }
 
-/// Names that the kernel gives to disks and partitions (`Documentation/admin-guide/devices.txt`),
-/// and udev's links to such: the agent waits for these itself.
-const SELF_MADE: [&str; 14] = [
-    "sd", "hd", "vd", "xvd", "sr", "scd", "nvme", "mmcblk", "pmem", "ub", "dasd", "loop", "cdrom",
-    "disk/",
-];
+/// What dracut's initqueue may have to make before we look. Paths are free of what a shell would
+/// take for more inside of single quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Nothing, or what has no plain name.
+    Nothing,
+    /// Nothing: the kernel makes this node.
+    Kernels(String),
+    /// A node that the kernel does not name so: only a job of the queue, or a rule, makes it.
+    Node(String),
+    /// A link of udev, to a device of any kind.
+    Link(String),
+}
 
-/// Reads `root=`, the last one, and `rd.live.image`.
-pub fn decide_claim(said: &[Said]) -> Claim {
+/// Reads `root=`, the last one, and `rd.live.image`. `bare_urls`: livenet takes `root=http://`
+/// without `live:` in front, as since dracut 110.
+pub fn decide_claim(said: &[Said], bare_urls: bool) -> Claim {
     let last = |name: &str| {
         said.iter()
             .rfind(|w| words::find(&w.key).is_some_and(|entry| entry.name == name))
@@ -38,31 +46,95 @@ pub fn decide_claim(said: &[Said]) -> Claim {
     let live = last("rd.live.image")
         .is_some_and(|w| !matches!(w.value.as_deref(), Some(b"0" | b"no" | b"off")));
     let is_web = root.starts_with(b"http://") || root.starts_with(b"https://");
+    let is_net =
+        |place: &[u8]| place.starts_with(b"nfs") || place.windows(3).any(|part| part == b"://");
     let place = match root.strip_prefix(b"live:") {
+        Some(place) if is_net(place) => return Claim::Fetched,
         Some(place) => place,
-        None if is_web => return Claim::Fetched,
-        None if live => root,
-        None => return Claim::Foreign,
+        None if is_web && bare_urls => return Claim::Fetched,
+        // dracut's nfs mounts that root itself, with `rd.live.image` too (its test 60).
+        None if !live || is_net(root) || root == b"/dev/nfs" => return Claim::Foreign,
+        None => root,
     };
-    if place.starts_with(b"nfs") || place.windows(3).any(|part| part == b"://") {
-        return Claim::Fetched;
-    }
     match DeviceSpec::parse(place) {
-        Some(DeviceSpec::Node(node)) if !SELF_MADE.iter().any(|kind| node.starts_with(kind)) => {
-            Claim::Ours(Some(format!("/dev/{node}")).filter(|path| is_plain(path)))
-        }
-        Some(_) => Claim::Ours(None),
+        Some(spec) => Claim::Ours(decide_awaited(&spec)),
         // With `live:` it is meant for us, and the page says what is wrong with it.
-        None if root.starts_with(b"live:") || place.starts_with(b"/") => Claim::Ours(None),
+        None if root.starts_with(b"live:") || place.starts_with(b"/") => {
+            Claim::Ours(Awaited::Nothing)
+        }
         None => Claim::Foreign,
     }
 }
 
-/// Whether a shell takes it for what it is.
-fn is_plain(path: &str) -> bool {
-    path.bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"/-_.+:@".contains(&b))
-        && !path.split('/').any(|part| part == "..")
+fn decide_awaited(spec: &DeviceSpec) -> Awaited {
+    let link =
+        |kind: &str, name: &[u8]| Awaited::Link(format!("/dev/disk/by-{kind}/{}", encode(name)));
+    match spec {
+        DeviceSpec::Label(label) => link("label", &label.0),
+        DeviceSpec::PartLabel(label) => link("partlabel", &label.0),
+        DeviceSpec::Uuid(uuid) => link("uuid", uuid.as_bytes()),
+        DeviceSpec::PartUuid(uuid) => link("partuuid", uuid.as_bytes()),
+        DeviceSpec::Node(node) if is_kernels(node) => Awaited::Kernels(format!("/dev/{node}")),
+        DeviceSpec::Node(node) if !is_plain(node) => Awaited::Nothing,
+        DeviceSpec::Node(node) if node.starts_with("disk/") => {
+            Awaited::Link(format!("/dev/{node}"))
+        }
+        DeviceSpec::Node(node) => Awaited::Node(format!("/dev/{node}")),
+        DeviceSpec::Path(_) => Awaited::Nothing,
+    }
+}
+
+/// Whether the kernel itself makes a node of this name, so that the agent waits for it: those of
+/// disks and partitions (`Documentation/admin-guide/devices.txt`), and udev's `cdrom`.
+fn is_kernels(node: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let after = |kinds: &[&str], rest: &dyn Fn(&str) -> bool| {
+        kinds
+            .iter()
+            .any(|kind| node.strip_prefix(kind).is_some_and(rest))
+    };
+    // `sda`, `sdaa12`.
+    let lettered = |rest: &str| {
+        let disk = rest.trim_end_matches(|c: char| c.is_ascii_digit());
+        !disk.is_empty() && disk.bytes().all(|b| b.is_ascii_lowercase())
+    };
+    // `loop0`, `nvme0n1p2`, `mmcblk0boot1`, `pmem0.1s`: numbers with letters and dots between.
+    let numbered = |rest: &str| {
+        rest.starts_with(|c: char| c.is_ascii_digit())
+            && rest
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'.'))
+    };
+    after(&["sd", "hd", "vd", "xvd", "ub", "dasd"], &lettered)
+        || after(&["nvme", "mmcblk", "pmem", "loop"], &numbered)
+        || after(&["sr", "scd"], &digits)
+        || node == "cdrom"
+}
+
+/// As udev writes a label into the name of a link (systemd's `encode_devnode_name`).
+fn encode(name: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in name.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\0'..='\x7f' if !c.is_ascii_alphanumeric() && !"#+-.:=@_".contains(c) => {
+                    text += &format!("\\x{:02x}", u32::from(c));
+                }
+                _ => text.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            text += &format!("\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// Whether a shell takes it for what it is, with quotes and without.
+pub fn is_plain(text: &str) -> bool {
+    text.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"/-_.+:@=,".contains(&b))
+        && !text.split('/').any(|part| part == "..")
 }
 
 #[cfg(test)]
@@ -71,7 +143,11 @@ mod tests {
     use crate::request::said::split;
 
     fn claim(line: &str) -> Claim {
-        decide_claim(&split(line.as_bytes()))
+        decide_claim(&split(line.as_bytes()), true)
+    }
+
+    fn node(path: &str) -> Claim {
+        Claim::Ours(Awaited::Node(path.to_owned()))
     }
 
     #[test]
@@ -88,7 +164,7 @@ mod tests {
             "root=live:",
             "root=/dev/sda2 root=live:UUID=1",
         ] {
-            assert_eq!(claim(root), Claim::Ours(None), "{root}");
+            assert!(matches!(claim(root), Claim::Ours(_)), "{root}");
         }
     }
 
@@ -102,6 +178,11 @@ mod tests {
             "root=live:LABEL=X root=/dev/sda2",
             "root=anaconda-disk:x rd.live.image",
             "root=nfs:server:/x",
+            "root=nfs:server:/x rd.live.image",
+            // dracut's test 60.
+            "root=nfs4:10.0.2.2:/x rd.live.image rd.overlay",
+            "root=/dev/nfs rd.live.image",
+            "root=ftp://s/x rd.live.image",
             "rd.live.image",
         ] {
             assert_eq!(claim(root), Claim::Foreign, "{root}");
@@ -115,29 +196,63 @@ mod tests {
             "root=live:nfs:server:/x",
             "root=live:tftp://s/x",
             "root=https://s/x",
-            "root=ftp://s/x rd.live.image",
         ] {
             assert_eq!(claim(root), Claim::Fetched, "{root}");
+        }
+        // livenet before 110 leaves it, and nobody would come.
+        for root in ["root=https://s/x", "root=http://s/x rd.live.image"] {
+            let said = split(root.as_bytes());
+            assert_eq!(decide_claim(&said, false), Claim::Foreign, "{root}");
         }
     }
 
     #[test]
     fn nodes_that_dracuts_jobs_make_are_waited_for_in_its_queue() {
-        for node in [
+        for path in [
             "/dev/ventoy",
             "/dev/mapper/vg-live",
             "/dev/vg/live",
             "/dev/md127",
+            // Volume groups whose names begin as those of disks do.
+            "/dev/ubuntu-vg/x",
+            "/dev/sdata/live",
+            "/dev/hdd-vg/x",
+            "/dev/sd-live",
+            "/dev/srv",
         ] {
-            let line = format!("root=live:{node}");
-            assert_eq!(claim(&line), Claim::Ours(Some(node.to_owned())), "{node}");
+            assert_eq!(claim(&format!("root=live:{path}")), node(path), "{path}");
         }
-        for node in ["/dev/x;reboot", "/dev/../etc/x", "/dev/a$b"] {
-            assert_eq!(
-                claim(&format!("root=live:{node}")),
-                Claim::Ours(None),
-                "{node}"
-            );
+        for path in ["/dev/x;reboot", "/dev/../etc/x", "/dev/a$b"] {
+            let found = claim(&format!("root=live:{path}"));
+            assert_eq!(found, Claim::Ours(Awaited::Nothing), "{path}");
+        }
+        for path in [
+            "/dev/sda",
+            "/dev/xvdab12",
+            "/dev/sr0",
+            "/dev/nvme0n1p2",
+            "/dev/mmcblk0p1",
+            "/dev/loop0",
+            "/dev/cdrom",
+        ] {
+            let found = claim(&format!("root=live:{path}"));
+            let want = Claim::Ours(Awaited::Kernels(path.to_owned()));
+            assert_eq!(found, want, "{path}");
+        }
+    }
+
+    #[test]
+    fn links_are_named_as_udev_names_them() {
+        for (root, link) in [
+            ("live:LABEL=A#b", "by-label/A#b"),
+            ("live:CDLABEL='$(x)/", r"by-label/\x27\x24\x28x\x29\x2f"),
+            (r"live:LABEL=A\x20b", r"by-label/A\x20b"),
+            ("live:LABEL=\u{fc}", "by-label/\u{fc}"),
+            ("live:UUID=2026-01", "by-uuid/2026-01"),
+            ("live:/dev/disk/by-id/usb-x", "by-id/usb-x"),
+        ] {
+            let want = Claim::Ours(Awaited::Link(format!("/dev/disk/{link}")));
+            assert_eq!(claim(&format!("root={root}")), want, "{root}");
         }
     }
 }

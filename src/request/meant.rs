@@ -259,7 +259,15 @@ mod tests {
 
     #[test]
     fn dracut_is_kept_waiting_for_no_longer_than_its_words_say() {
-        let ends = |line, now| request(line).in_dracut(Duration::from_secs(now)).ends_at();
+        let seconds = Duration::from_secs;
+        let ends = |line, now| request(line).in_dracut(seconds(now), None).ends_at();
+        let after = |line, now, since| {
+            let request = request(line).in_dracut(seconds(now), Some(seconds(since)));
+            request.ends_at()
+        };
+        assert_eq!(after("rd.retry=180", 30, 5), Some(seconds(185)));
+        assert_eq!(after("rd.retry=180", 200, 5), Some(seconds(210)));
+        assert_eq!(after("rd.retry=3", 200, 5), Some(seconds(203)));
         assert_eq!(ends("", 9), Some(Duration::from_secs(189)));
         assert_eq!(ends("rd.retry=20", 9), Some(Duration::from_secs(29)));
         assert_eq!(

@@ -85,12 +85,20 @@ pub enum Host {
     },
 }
 
+/// What is left to look at the disks when dracut has waited as long as it may.
+const LAST_LOOK: Duration = Duration::from_secs(10);
+
 impl Request {
     /// The same in an initramfs of dracut, entered at `now` (time since the kernel's start).
     /// dracut counts `rd.timeout` and `rd.retry` from its own wait for devices, not from the
-    /// kernel's start (dracut.cmdline(7)).
-    pub fn in_dracut(mut self, now: Duration) -> Self {
-        let until = now + self.timeout.take().unwrap_or(self.retry);
+    /// kernel's start (dracut.cmdline(7)). Where its queue has waited for the same device `since`,
+    /// nobody waits twice.
+    pub fn in_dracut(mut self, now: Duration, since: Option<Duration>) -> Self {
+        let limit = self.timeout.take().unwrap_or(self.retry);
+        let until = match since {
+            Some(since) => (since + limit).max(now + limit.min(LAST_LOOK)),
+            None => now + limit,
+        };
         self.host = Host::Dracut { until };
         self
     }
