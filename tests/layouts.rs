@@ -312,6 +312,19 @@ fn what_is_named_is_in_memory_only_where_it_lies_on_a_file_system_in_memory() {
 }
 
 #[test]
+fn a_packed_archive_is_named_as_such() {
+    let make = |tree: &Path, at: &Path| {
+        run("tar", &["-czf", text(at), "-C", text(tree), "."]);
+    };
+    let Some(bench) = medium("LiveOS/squashfs.img", make) else {
+        return;
+    };
+    let why = bench.examine(true).unwrap_err();
+    let packed = "LiveOS/squashfs.img is a packed archive (gzip), which is not unpacked here";
+    assert_eq!(why, packed);
+}
+
+#[test]
 fn what_is_named_and_does_not_answer_is_given_up() {
     let make = |tree: &Path, at: &Path| image("squashfs", tree, at);
     let Some(mut bench) = medium("LiveOS/squashfs.img", make) else {

@@ -16,7 +16,7 @@ use liveroot::boot::{apart, copy, image, isoscan, named, root, tmpfs};
 use liveroot::layout::Left;
 use liveroot::ondisk::FsKind;
 use liveroot::request::{Request, decide_request, said};
-use liveroot::sys::{block, mount};
+use liveroot::sys::{barrier, block, mount};
 use namespace::{Disk, possible, run, text};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -167,7 +167,7 @@ impl Bench {
             assert!(Instant::now() < deadline, "held: {loops:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
-        assert!(!block::is_read_only(node), "it takes writes again");
+        assert!(!barrier::is_read_only(node), "it takes writes again");
         let open = fs::read_dir("/proc/self/fd").unwrap();
         let open: Vec<_> = open
             .filter_map(|e| fs::read_link(e.unwrap().path()).ok())
@@ -290,7 +290,7 @@ fn a_disk_with_a_dirty_journal_gives_its_iso_file_and_no_byte_of_it_changes() {
     );
     let before = bench.disk.digest();
     let stack = bench.examine_iso();
-    assert!(block::is_read_only(Path::new(&bench.disk.device)));
+    assert!(barrier::is_read_only(Path::new(&bench.disk.device)));
     let loop_node = stack.node.clone();
     bench.boot(stack, "");
     bench.assert_root_works();
@@ -616,4 +616,90 @@ fn the_mediums_updates_are_kept_for_dracut_before_it_is_let_go() {
         bench.boot(stack, "");
         bench.assert_root_works();
     }
+}
+
+#[test]
+fn what_may_write_at_its_mount_is_closed_and_a_disk_with_partitions_to_be_written_is_not() {
+    use FsKind::{Erofs, Exfat, Ext, Iso9660, Ntfs, Squashfs, Udf, Vfat};
+    let Some(bench) = Bench::new(Holds::Flat) else {
+        return;
+    };
+    let node = Path::new(&bench.disk.device);
+    for (fs, closes, stays) in [
+        (Ext, true, true),
+        (Ntfs, true, true),
+        (Vfat, true, false),
+        (Exfat, true, false),
+        (Iso9660, false, false),
+        (Udf, false, false),
+        (Squashfs, false, false),
+        (Erofs, false, false),
+    ] {
+        let barrier = examine::raise_barrier(node, fs).unwrap();
+        assert_eq!(barrier::is_read_only(node), closes, "{fs:?}");
+        drop(barrier);
+        assert!(!barrier::is_read_only(node), "{fs:?}");
+        assert_eq!(examine::keeps_barrier(fs), stays, "{fs:?}");
+    }
+}
+
+#[test]
+fn two_looks_at_one_disk_end_in_any_order_and_one_that_is_kept_stays() {
+    let Some(bench) = Bench::new(Holds::Flat) else {
+        return;
+    };
+    let node = Path::new(&bench.disk.device);
+    let raise = || barrier::WriteBarrier::raise(node).unwrap();
+    let (first, second) = (raise(), raise());
+    drop(first);
+    assert!(barrier::is_read_only(node), "somebody still looks");
+    drop(second);
+    assert!(!barrier::is_read_only(node), "it takes writes as before");
+    let (first, second) = (raise(), raise());
+    first.keep();
+    drop(second);
+    assert!(barrier::is_read_only(node), "it is under a live mount");
+}
+
+#[test]
+fn a_disk_that_somebody_writes_to_is_left_to_them() {
+    let Some(bench) = Bench::new(Holds::Flat) else {
+        return;
+    };
+    bench.disk.elsewhere(|at| {
+        let why = bench.examine(bench.name()).err().unwrap();
+        assert!(why.contains("it is mounted for writing"), "{why}");
+        fs::write(at.join("x"), "written").unwrap();
+        run("sync", &["-f", text(&at.join("x"))]);
+        assert!(!barrier::is_read_only(Path::new(&bench.disk.device)));
+    });
+}
+
+#[test]
+fn an_xfs_whose_clone_is_mounted_can_be_looked_at() {
+    if !possible(&["xfs"]) {
+        return;
+    }
+    let Some(bench) = Bench::new(Holds::Flat) else {
+        return;
+    };
+    let clones = ["a.xfs", "b.xfs"].map(|name| bench.dir.path().join(name));
+    File::create(&clones[0])
+        .unwrap()
+        .set_len(300 << 20)
+        .unwrap();
+    run("mkfs.xfs", &["-q", text(&clones[0])]);
+    run(
+        "cp",
+        &["--sparse=always", text(&clones[0]), text(&clones[1])],
+    );
+    let attached = clones.map(|file| {
+        let open = File::open(&file).unwrap();
+        liveroot::sys::loopdev::attach_read_only(Path::new("/dev"), &open, &file).unwrap()
+    });
+    let look = |at: usize| {
+        examine::mount_untouched(&bench.loader, &attached[at].path, FsKind::Xfs).unwrap()
+    };
+    let both = (look(0), look(1));
+    drop(both);
 }

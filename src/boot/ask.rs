@@ -5,7 +5,7 @@ use super::hunt::listen::serve_people;
 use super::loader::Loader;
 use super::machine::Machine;
 use super::page;
-use super::plymouth::Splash;
+use super::plymouth::{Asking, Splash};
 use crate::sys::console;
 use crate::sys::keys::{self, KeyStop};
 use crate::sys::{clock, process};
@@ -14,7 +14,10 @@ use std::time::Duration;
 
 /// Hears keys while it lives; dropped, the consoles are as they were.
 #[derive(Debug)]
-pub struct Listener(#[allow(dead_code)] KeyStop);
+pub struct Listener {
+    _consoles: Option<KeyStop>,
+    _splash: Option<Asking>,
+}
 
 /// Calls `heard` with each byte that is typed on any console, and with the answer that the splash
 /// gets, if there is one: it is asked `text` for `limit`. None when no console can be read.
@@ -23,17 +26,24 @@ pub fn listen(
     (text, keys, limit): (&str, &[u8], Duration),
     heard: impl Fn(u8) + Clone + Send + 'static,
 ) -> Option<Listener> {
-    if let Some(splash) = Splash::find(machine) {
-        splash.ask(text, keys, limit, Box::new(heard.clone()));
-    }
-    hear(machine, heard)
+    let splash = Splash::find(machine)
+        .and_then(|splash| splash.ask(text, keys, limit, Box::new(heard.clone())));
+    let consoles = hear(machine, heard);
+    // Each counts without the other.
+    (consoles.is_some() || splash.is_some()).then(|| Listener {
+        _consoles: consoles.and_then(|listener| listener._consoles),
+        _splash: splash,
+    })
 }
 
 /// The same of consoles only.
 pub fn hear(machine: &Machine, heard: impl Fn(u8) + Send + 'static) -> Option<Listener> {
     let (typed, stop) = keys::open_keys(&console::active(&machine.sys, &machine.dev))?;
     let reading = process::start_thread(Box::new(move || typed.read(&heard)));
-    reading.ok().map(|()| Listener(stop))
+    reading.ok().map(|()| Listener {
+        _consoles: Some(stop),
+        _splash: None,
+    })
 }
 
 /// One line of a countdown, over the one before.

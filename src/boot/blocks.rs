@@ -148,6 +148,9 @@ impl Reading {
     }
 }
 
+/// Fills the beginning of a buffer with the bytes at an offset; how many.
+pub type Fill<'a> = dyn FnMut(u64, &mut [u8]) -> Result<usize, String> + 'a;
+
 /// The thread's side.
 #[derive(Debug)]
 pub struct Giver {
@@ -161,16 +164,11 @@ impl Giver {
         let _ = self.sender.send(Message::Ready);
     }
 
-    /// Gives the bytes from 0 to `length`, as `read` has them: it fills the beginning of a buffer
-    /// with those at an offset, and says how many. It ends when nobody listens.
+    /// Gives the bytes from 0 to `length`, as `read` has them. It ends when nobody listens.
     ///
     /// # Errors
     /// Those of `read`, and that it has none before the end.
-    pub fn give(
-        &self,
-        length: u64,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<usize, String>,
-    ) -> Result<(), String> {
+    pub fn give(&self, length: u64, read: &mut Fill<'_>) -> Result<(), String> {
         let mut at = 0;
         while at < length {
             let Ok(Message::Block(mut bytes)) = self.buffers.recv() else {

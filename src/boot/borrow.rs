@@ -57,6 +57,7 @@ pub fn run_in(
         binds: &binds,
         words,
         limit,
+        stop: None,
         when_slow,
     })
 }

@@ -21,7 +21,7 @@ use crate::plan::progress::Progress;
 use crate::sys::{block, clock};
 use crate::units::Bytes;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What came of it.
@@ -95,13 +95,27 @@ fn take(report: &mut Report, node: &Path, verdict: &'static str, reason: String,
 }
 
 /// What is read, and what it is compared with, as the thread finds out.
-type Opened = Arc<Mutex<(PathBuf, Option<Implanted>)>>;
+#[derive(Debug)]
+struct Opened {
+    node: PathBuf,
+    implanted: Option<Implanted>,
+}
+
+/// Shared by the thread and whoever waits for it.
+type Shared = Mutex<Opened>;
+
+fn lock(opened: &Shared) -> MutexGuard<'_, Opened> {
+    opened.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Reads the medium, the first of `nodes`, or the disk that it is a partition of, and compares;
 /// returns which was read. No answer in `limit` is damage.
 pub fn read_through(machine: &Machine, nodes: Vec<PathBuf>, limit: Duration) -> (PathBuf, Outcome) {
     let node = nodes[0].clone();
-    let opened: Opened = Arc::new(Mutex::new((node.clone(), None)));
+    let opened = Arc::new(Mutex::new(Opened {
+        node: node.clone(),
+        implanted: None,
+    }));
     let there = opened.clone();
     let work = move |giver: &Giver| read(&nodes, &there, giver);
     let reading = match Reading::start(limit, Box::new(work)) {
@@ -142,7 +156,7 @@ struct Check {
 }
 
 impl Check {
-    fn run(&mut self, mut reading: Reading, opened: &Opened) -> Outcome {
+    fn run(&mut self, mut reading: Reading, opened: &Shared) -> Outcome {
         let mut escape = Escape::default();
         loop {
             let now = clock::since_boot();
@@ -176,10 +190,10 @@ impl Check {
     }
 
     /// Which node it became.
-    fn take_opened(&mut self, opened: &Opened) -> Option<Implanted> {
-        let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
-        self.node = opened.0.clone();
-        opened.1.take()
+    fn take_opened(&mut self, opened: &Shared) -> Option<Implanted> {
+        let mut opened = lock(opened);
+        self.node = opened.node.clone();
+        opened.implanted.take()
     }
 
     /// The outcome, once there is one.
@@ -225,15 +239,12 @@ impl Check {
 }
 
 /// The thread: what is to be read, then its bytes in order.
-fn read(nodes: &[PathBuf], opened: &Opened, giver: &Giver) -> Result<(), String> {
+fn read(nodes: &[PathBuf], opened: &Shared, giver: &Giver) -> Result<(), String> {
     let open = |node: &Path| {
         let device = block::open(node).map_err(|e| e.to_string())?;
         Ok::<FileSource, String>(FileSource::new(device))
     };
     let text = |e: ReadError| e.to_string();
-    let set = |set: &mut dyn FnMut(&mut (PathBuf, Option<Implanted>))| {
-        set(&mut opened.lock().unwrap_or_else(PoisonError::into_inner));
-    };
     let mut source = open(&nodes[0])?;
     if let Some(disk) = nodes.get(1) {
         let whole = open(disk)?;
@@ -241,16 +252,16 @@ fn read(nodes: &[PathBuf], opened: &Opened, giver: &Giver) -> Result<(), String>
         let names = (nodes[0].to_string_lossy(), disk.to_string_lossy());
         if decide_checked(&names.0, Some(&names.1), on_disk.map(|f| f.kind)) == names.1 {
             source = whole;
-            set(&mut |opened| opened.0.clone_from(disk));
+            lock(opened).node.clone_from(disk);
         }
     }
-    let mut implanted = read_implanted(&source).map_err(text)?;
+    let implanted = read_implanted(&source).map_err(text)?;
     let length = implanted.as_ref().map_or(0, |i| i.length);
     if source.len() < length {
         let (has, wants) = (Bytes(source.len()), Bytes(length));
         return Err(format!("it ends at {has}, and its image has {wants}"));
     }
-    set(&mut |opened| opened.1 = implanted.take());
+    lock(opened).implanted = implanted;
     giver.ready();
     giver.give(length, &mut |at, bytes| {
         source.read_at(at, bytes).map_err(text)?;

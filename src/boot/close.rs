@@ -2,7 +2,7 @@
 //! no writes from then on.
 
 use super::apart::Ended;
-use super::examine::{no_replay, raise_barrier};
+use super::examine::{raise_barrier, untouched};
 use super::limits::{once, once_with};
 use super::machine::Machine;
 use super::status::place;
@@ -83,8 +83,8 @@ fn mount_again(machine: &Machine, left: &Left, upper: &LeftMount) -> Result<(), 
 
 /// Whether it holds the session that boot left; without a write to it.
 fn look_untouched(left: &Left, upper: &LeftMount, kind: FsKind) -> Result<(), i32> {
-    let _barrier = raise_barrier(Path::new(&upper.device), kind)?;
-    let options: Vec<_> = no_replay(kind).into_iter().collect();
+    let _barrier = raise_barrier(Path::new(&upper.device), kind).map_err(|e| e.errno)?;
+    let options = untouched(kind);
     let mount = Detached::mount(&upper.fs, &upper.device, Access::ReadOnly, &options);
     let mount = mount.map_err(|e| e.errno)?;
     let session = left.session.as_deref().ok_or(libc::ENOENT)?;

@@ -12,7 +12,8 @@ use crate::ondisk::FsKind;
 use crate::plan::image::{decide_paths, describe_absent, is_packed, may_be_root};
 use crate::plan::medium::Found;
 use crate::sys::Error;
-use crate::sys::block::{self, WriteBarrier};
+use crate::sys::barrier::WriteBarrier;
+use crate::sys::block;
 use crate::sys::mount::{Access, Detached, MountOption};
 use crate::units::ImageId;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -142,7 +143,7 @@ fn find_root(
 }
 
 /// Options that keep a journal from being replayed; none for what has no journal.
-pub fn no_replay(fs: FsKind) -> Option<MountOption> {
+fn no_replay(fs: FsKind) -> Option<MountOption> {
     match fs {
         FsKind::Ext => Some(MountOption::Flag("noload")),
         FsKind::Xfs | FsKind::F2fs => Some(MountOption::Flag("norecovery")),
@@ -152,16 +153,36 @@ pub fn no_replay(fs: FsKind) -> Option<MountOption> {
     }
 }
 
-/// A journalled file system may write even when it is mounted read-only: the block device
-/// itself refuses, and takes writes again when the look is over.
-pub fn raise_barrier(node: &Path, fs: FsKind) -> Result<Option<WriteBarrier>, i32> {
-    match no_replay(fs) {
-        None => Ok(None),
-        Some(_) => {
-            let device = block::open(node).map_err(|e| e.errno)?;
-            WriteBarrier::raise(device).map(Some)
-        }
+/// Options of a mount that only looks.
+pub fn untouched(fs: FsKind) -> Vec<MountOption> {
+    let mut options: Vec<MountOption> = no_replay(fs).into_iter().collect();
+    if fs == FsKind::Xfs {
+        // A clone of it may be mounted, or what was installed from an image that has its UUID.
+        options.push(MountOption::Flag("nouuid"));
     }
+    options
+}
+
+/// Whether the kernel's driver never writes, however it is mounted: then its device needs no
+/// barrier. One on a disk would close the partitions too, and saved changes may be on one beside
+/// a hybrid ISO.
+fn never_writes(fs: FsKind) -> bool {
+    is_packed(fs) || matches!(fs, FsKind::Iso9660 | FsKind::Udf)
+}
+
+/// A file system may write even when it is mounted read-only (a journal, a mark that it is in use):
+/// the block device itself refuses, and takes writes again when the look is over.
+pub fn raise_barrier(node: &Path, fs: FsKind) -> Result<Option<WriteBarrier>, Error> {
+    match never_writes(fs) {
+        true => Ok(None),
+        false => WriteBarrier::raise(node).map(Some),
+    }
+}
+
+/// Whether the device of a medium stays closed to writes: what would replay a journal when
+/// somebody mounts it anew. Others may be mounted for writing later, by whoever wants that.
+pub fn keeps_barrier(fs: FsKind) -> bool {
+    no_replay(fs).is_some() || fs == FsKind::Ntfs
 }
 
 /// Mounts read-only, and so that no journal is replayed: it may be a disk of the user's.
@@ -178,11 +199,8 @@ pub fn mount_untouched(
         let code_pages = ["nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"];
         code_pages.iter().for_each(|m| loader.need(m));
     }
-    let barrier = raise_barrier(node, fs).map_err(|e| {
-        let doing = "making read-only for a look";
-        Error::new(doing, node.display(), e).to_string()
-    })?;
-    let options: Vec<MountOption> = no_replay(fs).into_iter().collect();
+    let barrier = raise_barrier(node, fs).map_err(|e| e.to_string())?;
+    let options = untouched(fs);
     let mut last = format!("{}: the kernel has no driver for it", fs.name());
     for name in names {
         loader.need(&format!("fs-{name}"));

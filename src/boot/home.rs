@@ -11,8 +11,8 @@ use super::report::{HomeReport, Report};
 use crate::ondisk::FsKind;
 use crate::plan::check::Checked;
 use crate::request::TmpfsSize;
-use crate::sys::block;
 use crate::sys::mount::{Access, Detached, MountOption, move_to, shown_number, unmount};
+use crate::sys::{barrier, block};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub fn mount(
     report: &mut Report,
 ) {
     let node = block::node(&machine.dev, &keeper.device.name);
-    let seen = readonly || block::is_read_only(&node);
+    let seen = readonly || barrier::is_read_only(&node);
     let mounted = usable_fs(keeper, &node).and_then(|fs| match seen {
         true => mount_seen(machine, loader, fs, &node, report),
         false => mount_kept(machine, loader, fs, &node, report),

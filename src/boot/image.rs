@@ -1,6 +1,6 @@
 //! Gives the accepted medium and its image their places.
 
-use super::examine::Stack;
+use super::examine::{Stack, keeps_barrier};
 use super::failure::Failure;
 use super::handoff::Handoff;
 use super::machine::Machine;
@@ -37,7 +37,7 @@ pub fn attach(machine: &Machine, stack: Stack, report: &mut Report) -> Result<Im
         place(outer.mount, &machine.squashfs()).map_err(Failure::Medium)?;
     }
     place(lower.mount, &machine.rootfsbase()).map_err(Failure::Medium)?;
-    if let Some(barrier) = stack.barrier {
+    if let Some(barrier) = stack.barrier.filter(|_| keeps_barrier(stack.fs)) {
         barrier.keep();
     }
     let dir = machine.run.join("initramfs");

@@ -3,8 +3,8 @@
 
 use super::examine::open_below;
 use super::probe::FileSource;
-use crate::ondisk::{ByteSource, FsKind, probe};
-use crate::plan::image::decide_kind;
+use crate::ondisk::{ByteSource, FsKind, archive, probe, read_up_to};
+use crate::plan::image::{decide_kind, describe_no_image};
 use crate::sys::{block, memory};
 use crate::units::Bytes;
 use rustix::fs::ResolveFlags;
@@ -82,6 +82,12 @@ impl ImageFile {
         let source = FileSource::new(file);
         let length = source.len();
         let facts = probe::probe_filesystem(&source).map_err(|e| format!("{name}: {e}"))?;
+        if facts.is_none() {
+            let head = read_up_to(&source, 0, archive::HEAD).unwrap_or_default();
+            if let packed @ Some(_) = archive::recognise(&head) {
+                return Err(describe_no_image(name, packed, Bytes(length)));
+            }
+        }
         let fs = decide_kind(name, facts.as_ref(), Bytes(length))?;
         let claimed = facts.and_then(|f| f.size).map(|size| size.0);
         Ok(ImageFile {

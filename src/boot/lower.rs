@@ -1,7 +1,7 @@
 //! The root file system that lies below the overlay: attaches and mounts an image, and the one
 //! inside it, and looks for an init there. Nothing has a place in the tree yet.
 
-use super::examine::{no_replay, open_below};
+use super::examine::{open_below, untouched};
 use super::imagefile::{Holder, ImageFile};
 use super::loader::Loader;
 use super::machine::Machine;
@@ -10,7 +10,7 @@ use crate::ondisk::FsKind;
 use crate::plan::image::{Layout, decide_paths, is_packed};
 use crate::plan::init::decide_inits;
 use crate::sys::loopdev::{LoopDevice, attach_read_only};
-use crate::sys::mount::{Access, Detached, MountOption};
+use crate::sys::mount::{Access, Detached};
 use rustix::fs::ResolveFlags;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -102,7 +102,7 @@ pub fn mount_image(
 /// # Errors
 /// As of [`mount_image`].
 pub fn mount_tree(node: &Path, fs: FsKind, init: Option<&str>) -> Result<Option<Lower>, String> {
-    let mount = mount(node, fs, &[])?;
+    let mount = mount(node, fs)?;
     let lower = (Layout::Tree, mount, fs, node.to_owned());
     // Not to have an init is no more than to be no root.
     Ok(with_init(lower, init, "it").ok())
@@ -124,22 +124,16 @@ fn mount_file(
         }
     };
     loader.need(&format!("fs-{}", image.fs.name()));
-    // What was installed from an image may have its UUID.
-    let more: &[MountOption] = match image.fs {
-        FsKind::Xfs => &[MountOption::Flag("nouuid")],
-        _ => &[],
-    };
-    let mount = mount(&device, image.fs, more);
+    let mount = mount(&device, image.fs);
     let mount = mount.map_err(|e| format!("{} can't be mounted: {e}", image.name))?;
     Ok((mount, device, loop_device))
 }
 
 /// Read-only; no journal is replayed.
-fn mount(node: &Path, fs: FsKind, more: &[MountOption]) -> Result<Detached, String> {
-    let mut options: Vec<MountOption> = no_replay(fs).into_iter().collect();
-    options.extend_from_slice(more);
+fn mount(node: &Path, fs: FsKind) -> Result<Detached, String> {
     let device = node.to_string_lossy();
-    Detached::mount(fs.name(), &device, Access::ReadOnly, &options).map_err(|e| e.to_string())
+    let mount = Detached::mount(fs.name(), &device, Access::ReadOnly, &untouched(fs));
+    mount.map_err(|e| e.to_string())
 }
 
 fn with_init(

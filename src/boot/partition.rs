@@ -10,7 +10,8 @@ use super::report::Report;
 use super::within::{ANSWERS, within};
 use crate::ondisk::{FsKind, ext, read_up_to};
 use crate::plan::check::Checked;
-use crate::sys::block::{self, WriteBarrier};
+use crate::sys::barrier::WriteBarrier;
+use crate::sys::block;
 use crate::sys::mount::{Access, Detached};
 use std::path::Path;
 

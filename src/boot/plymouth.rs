@@ -5,6 +5,8 @@
 use super::machine::Machine;
 use crate::sys::borrow::{Borrowed, Done, run};
 use crate::sys::process;
+use std::io::PipeWriter;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,32 +38,37 @@ impl Splash {
         }
     }
 
-    /// Shows how far a long work is, in percent.
-    pub fn progress(&self, percent: u64) {
-        let progress = format!("--progress={}", percent.min(100));
-        self.call(&["system-update", &progress], LIMIT);
-    }
-
     /// Calls `heard` with the key that answers: one of `keys`, or Enter when there are none, which
-    /// plymouth does not count as a key. In a thread of its own, for at most `limit`.
-    pub fn ask(&self, text: &str, keys: &[u8], limit: Duration, heard: Box<dyn Fn(u8) + Send>) {
+    /// plymouth does not count as a key. In a thread of its own, for at most `limit`, and while
+    /// what is returned lives: then the question is taken off. None when it can't be asked.
+    pub fn ask(
+        &self,
+        text: &str,
+        keys: &[u8],
+        limit: Duration,
+        heard: Box<dyn Fn(u8) + Send>,
+    ) -> Option<Asking> {
         let splash = self.clone();
-        let words = match keys {
-            [] => [
-                "ask-question".to_owned(),
-                format!("--prompt={}", tidy(text)),
-            ],
-            keys => {
-                self.show(text);
-                let keys = String::from_utf8_lossy(keys).into_owned();
-                let both = format!("--keys={keys}{}", keys.to_ascii_uppercase());
-                ["watch-keystroke".to_owned(), both]
-            }
-        };
+        let text = tidy(text);
         let any = keys.is_empty();
+        let words = if any {
+            ["ask-question".to_owned(), format!("--prompt={text}")]
+        } else {
+            self.show(&text);
+            let keys = String::from_utf8_lossy(keys).into_owned();
+            let both = format!("--keys={keys}{}", keys.to_ascii_uppercase());
+            ["watch-keystroke".to_owned(), both]
+        };
+        let (stop, held) = std::io::pipe().ok()?;
         // Without the thread the consoles are asked still.
-        let _ = process::start_thread(Box::new(move || {
-            let Some(said) = splash.call(&[&*words[0], &*words[1]], limit) else {
+        let asking = process::start_thread(Box::new(move || {
+            let said = splash.run(&[&words[0], &words[1]], limit, Some(stop.as_fd()));
+            if !any {
+                // The splash keeps both when the program has gone.
+                splash.call(&["ignore-keystroke", &words[1]], LIMIT);
+                splash.call(&["hide-message", &format!("--text={text}")], LIMIT);
+            }
+            let Some(said) = said else {
                 return;
             };
             match said.bytes().next() {
@@ -70,10 +77,15 @@ impl Splash {
                 None => {}
             }
         }));
+        asking.ok().map(|()| Asking(held))
+    }
+
+    fn call(&self, words: &[&str], limit: Duration) -> Option<String> {
+        self.run(words, limit, None)
     }
 
     /// What it said, when it ended well.
-    fn call(&self, words: &[&str], limit: Duration) -> Option<String> {
+    fn run(&self, words: &[&str], limit: Duration, stop: Option<BorrowedFd<'_>>) -> Option<String> {
         let program = self.0.to_str()?;
         let words: Vec<&str> = std::iter::once(program)
             .chain(words.iter().copied())
@@ -83,6 +95,7 @@ impl Splash {
             binds: &[],
             words: &words,
             limit,
+            stop,
             when_slow: &|| {},
         });
         match done {
@@ -94,6 +107,10 @@ impl Splash {
         }
     }
 }
+
+/// A question on the splash; dropped, its program is ended.
+#[derive(Debug)]
+pub struct Asking(#[allow(dead_code)] PipeWriter);
 
 /// Without the rules and blank lines that give a page its place on a console.
 fn tidy(text: &str) -> String {
@@ -124,8 +141,16 @@ mod tests {
         std::fs::read_to_string(machine.root.join("usr/bin/plymouth.log")).unwrap_or_default()
     }
 
+    /// A program in a namespace of its own wants root. Without it the test is skipped with its
+    /// reason, or fails under `LIVEROOT_STRICT=1`, as in tests/namespace.
     fn is_root() -> bool {
-        rustix::process::geteuid().is_root()
+        let root = rustix::process::geteuid().is_root();
+        let strict = std::env::var_os("LIVEROOT_STRICT").is_some_and(|v| v == "1");
+        assert!(root || !strict, "skipped under LIVEROOT_STRICT: not root");
+        if !root {
+            println!("skipped: not root");
+        }
+        root
     }
 
     #[test]
@@ -143,9 +168,7 @@ mod tests {
         let splash = Splash::find(&machine).unwrap();
         splash.show("\n-----\n It failed.\n\n Do this.\n-----\n");
         splash.show("\n");
-        splash.progress(140);
-        let want =
-            "--ping\ndisplay-message --text=It failed.\nDo this.\nsystem-update --progress=100\n";
+        let want = "--ping\ndisplay-message --text=It failed.\nDo this.\n";
         assert_eq!(log(&machine), want);
     }
 
@@ -159,13 +182,16 @@ mod tests {
             let splash = Splash::find(&machine).unwrap();
             let (sender, receiver) = channel();
             let heard = Box::new(move |key| _ = sender.send(key));
-            splash.ask("\n Go on?\n", keys, Duration::from_secs(5), heard);
+            let asking = splash.ask("\n Go on?\n", keys, Duration::from_secs(5), heard);
             let key = receiver.recv_timeout(Duration::from_secs(20)).ok();
+            drop(asking);
             (key, log(&machine))
         };
         let (key, said) = answer("[ \"$1\" = --ping ] || echo K", b"kr");
         assert_eq!(key, Some(b'K'));
-        assert!(said.ends_with("display-message --text=Go on?\nwatch-keystroke --keys=krKR\n"));
+        let asked = "display-message --text=Go on?\nwatch-keystroke --keys=krKR\n";
+        let off = "ignore-keystroke --keys=krKR\nhide-message --text=Go on?\n";
+        assert!(said.ends_with(&format!("{asked}{off}")), "{said}");
         let (key, said) = answer("", b"");
         assert_eq!(key, Some(b'\r'));
         assert!(said.ends_with("ask-question --prompt=Go on?\n"), "{said}");
@@ -181,5 +207,37 @@ mod tests {
         let began = std::time::Instant::now();
         assert!(Splash::find(&machine).is_none());
         assert!(began.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_question_that_a_console_answered_is_taken_off() {
+        if !is_root() {
+            return;
+        }
+        for (keys, off) in [(&b"k"[..], true), (b"", false)] {
+            // Its number, then it waits to be ended.
+            let ask = "case $1 in watch-*|ask-*) echo $$ > \"$0.pid\"; exec sleep 600;; esac";
+            let (_dir, machine) = splashed(ask);
+            let splash = Splash::find(&machine).unwrap();
+            let (sender, receiver) = channel();
+            let heard = Box::new(move |key| _ = sender.send(key));
+            let asking = splash.ask("Go on?", keys, Duration::from_secs(600), heard);
+            let file = machine.root.join("usr/bin/plymouth.pid");
+            let begun = std::time::Instant::now();
+            let pid = loop {
+                assert!(begun.elapsed() < Duration::from_secs(60));
+                match std::fs::read_to_string(&file) {
+                    Ok(pid) if pid.ends_with('\n') => break pid,
+                    _ => std::thread::yield_now(),
+                }
+            };
+            drop(asking);
+            // The thread is over, and says nothing.
+            assert!(receiver.recv_timeout(Duration::from_secs(60)).is_err());
+            let process = Path::new("/proc").join(pid.trim());
+            assert!(!process.exists(), "it was ended");
+            assert!(begun.elapsed() < Duration::from_secs(50));
+            assert_eq!(log(&machine).contains("hide-message --text=Go on?"), off);
+        }
     }
 }

@@ -54,7 +54,6 @@ impl ProgressLine {
             self.drawn = line.len();
             write(&self.terminals, &text);
             if let Some(splash) = &self.splash {
-                splash.progress(progress.percent());
                 splash.show(&line);
             }
         }

@@ -363,6 +363,9 @@ pub fn describe_verdict(verdict: &Verdict) -> (&'static str, String) {
             "has the name; its partitions are looked at first".to_owned(),
         ),
         Verdict::Holds(device) => ("holds-iso", format!("holds the ISO file, seen as {device}")),
+        Verdict::OtherImage(found) if found.is_tree() => {
+            ("other-image", "is a root tree without an image".to_owned())
+        }
         Verdict::OtherImage(found) => {
             let id = found.id.as_ref().map_or("none", |id| id.short());
             ("other-image", format!("holds another image (id {id})"))

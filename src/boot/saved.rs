@@ -16,7 +16,7 @@ use crate::plan::session::{Last, decide_last};
 use crate::plan::spot::Spot;
 use crate::request::{Directory, Place, UpperRequest};
 use crate::sys::mount::{self, Access, shown_number, shown_options};
-use crate::sys::{Error, block};
+use crate::sys::{Error, barrier, block};
 use crate::units::ImageId;
 use rustix::fs::ResolveFlags;
 use std::fs::File;
@@ -75,7 +75,7 @@ pub fn open(
 ) -> Result<Saved, String> {
     let node = block::node(&machine.dev, &keeper.device.name);
     let fs = usable_fs(keeper, &node)?;
-    let protected = block::is_read_only(&node);
+    let protected = barrier::is_read_only(&node);
     let readonly = request.readonly || protected;
     if protected && request.required && !request.readonly {
         return Err(format!(

@@ -61,6 +61,7 @@ fn copy(medium: &File, to: &Path, most: Bytes) -> Result<(), String> {
         binds: &[],
         words: &[copier, "-a", &path(&from), &path(to)],
         limit: LIMIT,
+        stop: None,
         when_slow: &|| {},
     });
     match done.map_err(|e| e.to_string())? {

@@ -11,6 +11,7 @@ use super::reserve;
 use super::root;
 use super::saved::{self, Own, Saved};
 use super::tmpfs;
+use crate::plan::upper::describe_lost;
 use crate::request::Request;
 use std::time::Duration;
 
@@ -51,12 +52,9 @@ pub fn prepare(
     report.step("upper");
     let lack = match opened {
         None => {
-            if request.upper.off {
-                report.tell(
-                    "Changes of this session are lost at its end (liveroot.overlay=off); saved changes, \
-                     if there are any, are left as they were."
-                        .to_owned(),
-                );
+            let layout = report.image.as_ref().map(|image| image.layout);
+            if let Some(notice) = describe_lost(&request.upper, layout) {
+                report.tell(notice.to_owned());
             }
             return on_memory(machine, request, loader, None, report);
         }

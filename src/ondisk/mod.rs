@@ -8,6 +8,7 @@
 use crate::units::{Bytes, Label};
 use std::fmt;
 
+pub mod archive;
 pub mod btrfs;
 pub mod checksum;
 pub mod erofs;

@@ -59,11 +59,19 @@ pub fn decide_paths(fs: FsKind, live_dir: &str, image_path: &str) -> Vec<String>
     paths
 }
 
+/// Why a file that holds no file system is no image: what packs it, if something does.
+pub fn describe_no_image(path: &str, packed: Option<&str>, size: Bytes) -> String {
+    match packed {
+        Some(kind) => format!("{path} is a packed archive ({kind}), which is not unpacked here"),
+        None => format!("{path} ({size}) is no file system image"),
+    }
+}
+
 /// What an image is: by its own superblock, and when it is as long as that says. The reason,
 /// if it is none.
 pub fn decide_kind(path: &str, fs: Option<&FsFacts>, size: Bytes) -> Result<FsKind, String> {
     let Some(fs) = fs else {
-        return Err(format!("{path} ({size}) is no file system image"));
+        return Err(describe_no_image(path, None, size));
     };
     match (fs.kind, fs.size) {
         (FsKind::Squashfs | FsKind::Erofs | FsKind::Ext | FsKind::Xfs | FsKind::Btrfs, claimed) => {

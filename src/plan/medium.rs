@@ -96,10 +96,17 @@ pub struct Wanted {
 pub struct Found {
     /// The id that the medium claims, if it does.
     pub id: Option<ImageId>,
-    /// Length of the image, bytes.
+    /// Length of the image, bytes; 0 of a plain tree, which has none.
     pub size: u64,
     /// The init that will be executed, as it was looked up.
     pub init: String,
+}
+
+impl Found {
+    /// Whether the medium's own file system is the root.
+    pub fn is_tree(&self) -> bool {
+        self.size == 0
+    }
 }
 
 /// File systems that can hold an image, of those that this version mounts.

@@ -2,11 +2,12 @@
 //!
 //! One thread owns a [`Search`]. Workers probe and examine and send what they saw; none of
 //! them decides. A full match is acted on at once. A medium that the words name but that
-//! holds another image than this initramfs was made with is taken when nothing better
-//! appears. When all is silent the page is shown, and the search goes on behind it.
+//! holds another image than this initramfs was made with, or a root tree without an image, is
+//! taken when nothing better appears. When all is silent the page is shown, and the search goes on behind it.
 
 use super::medium::{Device, Facts, Found, Probe, Wanted, decide_match, decide_name};
 pub use super::story::{Action, Event, Look, Verdict};
+use crate::request::DeviceSpec;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -274,6 +275,8 @@ impl Search {
 
     fn take_outcome(&mut self, name: &str, outcome: Result<Found, String>) {
         let wanted = self.wanted.id.clone();
+        // A node is one device: no other one will have it.
+        let alone = matches!(self.wanted.spec, Some(DeviceSpec::Node(_)));
         let Some(candidate) = self.candidates.get_mut(name) else {
             return;
         };
@@ -284,7 +287,11 @@ impl Search {
         let named = decide_name(&self.wanted, &candidate.device, &candidate.facts).is_ok();
         candidate.verdict = match outcome {
             Err(why) => Verdict::Refused(why),
-            Ok(found) if named && (wanted.is_none() || found.id == wanted) => {
+            Ok(found)
+                if named
+                    && (wanted.is_none() || found.id == wanted)
+                    && (alone || !found.is_tree()) =>
+            {
                 Verdict::Accepted(found)
             }
             Ok(found) => Verdict::OtherImage(found),
@@ -330,18 +337,21 @@ impl Search {
 
     fn accept_best(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let full = |c: &&Candidate| matches!(c.verdict, Verdict::Accepted(_));
-        let other = |c: &&Candidate| matches!(c.verdict, Verdict::OtherImage(_));
+        let other = |tree: bool| {
+            move |c: &&Candidate| match &c.verdict {
+                Verdict::OtherImage(found) => found.is_tree() == tree,
+                _ => false,
+            }
+        };
         let all = self.candidates();
         let silent = now >= self.last_activity + SECOND_CHOICE && !self.is_working(now);
         let best = all.iter().copied().find(full).or_else(|| {
             // Without words that name it, another image is not what anybody asked for.
             let named = self.wanted.named;
             let asked = |c: &&Candidate| named || c.device.host.is_some();
-            all.iter()
-                .copied()
-                .filter(other)
-                .find(asked)
-                .filter(|_| silent)
+            let images = all.iter().copied().filter(other(false));
+            let trees = all.iter().copied().filter(other(true));
+            images.chain(trees).find(asked).filter(|_| silent)
         });
         let Some(name) = best.map(|c| c.device.name.clone()) else {
             return;

@@ -470,3 +470,42 @@ fn an_iso_file_goes_with_its_disk() {
     assert!(search.candidate("loop0").is_none());
     assert_eq!(search.step(ms(4), labelled("loop0", "LIVE")), vec![]);
 }
+
+/// A medium whose own files are the root.
+fn tree(name: &str) -> Event {
+    let found = Found {
+        id: None,
+        size: 0,
+        init: "/sbin/init".into(),
+    };
+    Event::Examined(name.into(), Ok(found))
+}
+
+#[test]
+fn a_plain_tree_waits_for_an_image_and_is_taken_in_silence() {
+    let two = || {
+        let mut s = search(None);
+        for (name, at) in [("vda", 0), ("vdb", 2)] {
+            s.step(ms(at), device(name, None, &[]));
+            let probed = s.step(ms(at + 1), labelled(name, "LIVE"));
+            assert_eq!(probed, examine(name));
+        }
+        assert!(s.step(ms(4), tree("vda")).is_empty());
+        s
+    };
+    assert_eq!(two().step(ms(100), found("vdb", None)), accept("vdb"));
+
+    let mut s = two();
+    s.step(ms(100), not_there("vdb"));
+    assert!(s.step(ms(5099), Event::Tick).is_empty());
+    assert_eq!(s.step(ms(5100), Event::Tick), accept("vda"));
+}
+
+#[test]
+fn a_plain_tree_on_the_node_that_the_words_name_is_taken_at_once() {
+    let mut s = search(None);
+    s.wanted.spec = DeviceSpec::parse(b"/dev/vda");
+    s.step(ms(0), device("vda", None, &[]));
+    s.step(ms(1), labelled("vda", "LIVE"));
+    assert_eq!(s.step(ms(2), tree("vda")), accept("vda"));
+}

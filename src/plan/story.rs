@@ -68,8 +68,8 @@ pub enum Verdict {
     Examining(Duration),
     /// It holds the ISO file, which is this loop device.
     Holds(String),
-    /// It holds an image, but not the one of this initramfs; or it is the ISO file, and
-    /// `root=` names something else.
+    /// It holds an image, but not the one of this initramfs, or a root tree and no image; or it is
+    /// the ISO file, and `root=` names something else.
     OtherImage(Found),
     /// The medium.
     Accepted(Found),

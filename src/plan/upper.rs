@@ -1,10 +1,11 @@
 //! Which device keeps the changes, and how long one that is not there is waited for.
 
+use super::image::Layout;
 use super::medium::{Device, match_name};
 use super::search::{Candidate, UNANSWERED, Verdict};
 use crate::layout::{HOME_TYPE, UPPER_TYPE};
 use crate::ondisk::FsKind;
-use crate::request::{DeviceSpec, Place};
+use crate::request::{DeviceSpec, Place, UpperRequest};
 use crate::units::ImageId;
 use std::time::Duration;
 
@@ -44,6 +45,23 @@ pub struct Times {
     pub coming_up: bool,
     /// Whether a question may take the last part of the wait.
     pub may_ask: bool,
+}
+
+/// What is to be said when the words themselves send all writes to memory, on a root that lies as
+/// `layout` names it ([`Layout::name`]).
+pub fn describe_lost(upper: &UpperRequest, layout: Option<&str>) -> Option<&'static str> {
+    match layout {
+        _ if upper.off => Some(
+            "Changes of this session are lost at its end (liveroot.overlay=off); saved changes, \
+             if there are any, are left as they were.",
+        ),
+        // dracut mounts such an image for writing.
+        Some(layout) if upper.none && layout == Layout::Bare.name() => Some(
+            "rd.overlay=none: nothing is written into the image; changes of this session are lost \
+             at its end.",
+        ),
+        _ => None,
+    }
 }
 
 /// Decides, from all devices seen so far.

@@ -312,3 +312,21 @@ fn the_disk_that_holds_the_iso_file_is_the_boot_disk_and_not_written_to() {
     };
     assert!(why.contains("LABEL=DATA has the ISO file"), "{why}");
 }
+
+#[test]
+fn whoever_expects_writes_in_a_bare_image_is_told_that_there_are_none() {
+    use crate::request::{decide_request, said};
+    let told = |line: &str, layout| {
+        let request = decide_request(&said::split(line.as_bytes()));
+        describe_lost(&request.upper, layout)
+    };
+    for line in ["rd.overlay=none", "rd.live.overlay=NONE"] {
+        let notice = told(line, Some("bare")).unwrap();
+        assert!(notice.starts_with("rd.overlay=none: nothing is written"));
+        assert_eq!(told(line, Some("flat")), None);
+        assert_eq!(told(line, None), None);
+    }
+    assert_eq!(told("rd.overlay=none rd.overlay=tmpfs", Some("bare")), None);
+    assert_eq!(told("", Some("bare")), None);
+    assert!(told("liveroot.overlay=off", Some("flat")).is_some());
+}

@@ -17,6 +17,8 @@ pub struct UpperRequest {
     pub place: Place,
     /// `liveroot.overlay=off`, the menu's word.
     pub off: bool,
+    /// `rd.overlay=none`: with dracut an image of its own file system is written to then.
+    pub none: bool,
     /// `liveroot.overlay=require`: rather stop than start without them.
     pub required: bool,
     /// `rd.overlay.readonly`: they are seen, and nothing is added to them.
@@ -97,8 +99,10 @@ pub(super) fn read_upper(words: &Words<'_>, notices: &mut Vec<String>) -> UpperR
             OnChange::Ask
         }
     };
+    let none = |word: &Said| word.text().eq_ignore_ascii_case("none");
     UpperRequest {
         memory,
+        none: words.all("rd.overlay").last().is_some_and(none),
         off: mode
             .as_deref()
             .is_some_and(|mode| ["off", "no", "0"].contains(&mode)),

@@ -1,12 +1,10 @@
 //! Block devices: what sysfs says of them, and their bytes.
 //!
-//! Contract: `Documentation/ABI/stable/sysfs-block`, `include/uapi/linux/fs.h`,
-//! `include/uapi/linux/cdrom.h`.
+//! Contract: `Documentation/ABI/stable/sysfs-block`, `include/uapi/linux/cdrom.h`.
 
 use super::Error;
 use super::loopdev::errno;
 use crate::units::Sectors;
-use linux_raw_sys::ioctl::{BLKROGET, BLKROSET};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -182,61 +180,6 @@ pub fn length(device: &File) -> u64 {
     use std::io::{Seek, SeekFrom};
     let mut device = device;
     device.seek(SeekFrom::End(0)).unwrap_or(0)
-}
-
-/// Whether the device takes no writes: a write-protected stick. Of one that can't be opened
-/// the mount will tell.
-pub fn is_read_only(node: &Path) -> bool {
-    File::open(node).is_ok_and(|device| read_only(&device).is_ok_and(|set| set))
-}
-
-fn read_only(device: &File) -> Result<bool, i32> {
-    let mut set: libc::c_int = 0;
-    // SAFETY: BLKROGET writes one int at this address; the descriptor is open.
-    match unsafe { libc::ioctl(device.as_raw_fd(), BLKROGET as _, &mut set) } {
-        0 => Ok(set != 0),
-        _ => Err(errno()),
-    }
-}
-
-/// Makes a device refuse writes while it lives, and puts back what was before.
-#[derive(Debug)]
-pub struct WriteBarrier {
-    device: File,
-    /// Whether it took no writes before.
-    before: bool,
-}
-
-impl WriteBarrier {
-    /// Raises it on an open device.
-    pub fn raise(device: File) -> Result<Self, i32> {
-        let before = read_only(&device)?;
-        set_read_only(&device, true)?;
-        Ok(WriteBarrier { device, before })
-    }
-
-    /// Leaves it raised for good.
-    pub fn keep(mut self) {
-        self.before = true;
-    }
-}
-
-impl Drop for WriteBarrier {
-    fn drop(&mut self) {
-        if !self.before {
-            // A device that refuses this has gone.
-            let _ = set_read_only(&self.device, false);
-        }
-    }
-}
-
-fn set_read_only(device: &File, read_only: bool) -> Result<(), i32> {
-    let value = libc::c_int::from(read_only);
-    // SAFETY: BLKROSET reads one int at this address; the descriptor is open.
-    match unsafe { libc::ioctl(device.as_raw_fd(), BLKROSET as _, &value) } {
-        0 => Ok(()),
-        _ => Err(errno()),
-    }
 }
 
 /// Whether a file system, device-mapper or RAID uses the device, be it without a place in the

@@ -11,7 +11,7 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -29,6 +29,8 @@ pub struct Borrowed<'a> {
     pub words: &'a [&'a str],
     /// It is asked to end after this (SIGTERM), and made to 5 s later.
     pub limit: Duration,
+    /// Asked to end, as after the limit, when the other end of this pipe is closed.
+    pub stop: Option<BorrowedFd<'a>>,
     /// Called once when it takes longer than [`SLOW`].
     pub when_slow: &'a dyn Fn(),
 }
@@ -147,8 +149,18 @@ fn await_end(
         (GRACE, Some(Signal::KILL)),
         (GRACE, None),
     ];
-    for (time, signal) in waits {
-        if listen(&handle, &mut pipe, &mut said, Instant::now() + time) {
+    let mut stop = borrowed.stop;
+    let mut waits = waits.into_iter();
+    while let Some((time, mut signal)) = waits.next() {
+        let heard = listen(&handle, &mut pipe, &mut said, stop, Instant::now() + time);
+        if heard == Heard::Stop {
+            stop = None;
+            signal = Some(Signal::TERM);
+            while waits.len() > 2 {
+                waits.next();
+            }
+        }
+        if heard == Heard::Ended {
             let status = wait(child).map_err(|e| fail("waiting for", e as i32))?;
             let status = (!ended).then_some(status);
             let said = String::from_utf8_lossy(&said).trim().to_owned();
@@ -171,8 +183,22 @@ fn await_end(
     })
 }
 
-/// Takes in what it says; true when it has ended.
-fn listen(handle: &OwnedFd, pipe: &mut File, said: &mut Vec<u8>, deadline: Instant) -> bool {
+/// Why one wait is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Ended,
+    Stop,
+    Nothing,
+}
+
+/// Takes in what it says.
+fn listen(
+    handle: &OwnedFd,
+    pipe: &mut File,
+    said: &mut Vec<u8>,
+    stop: Option<BorrowedFd<'_>>,
+    deadline: Instant,
+) -> Heard {
     let mut talks = true;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -180,13 +206,15 @@ fn listen(handle: &OwnedFd, pipe: &mut File, said: &mut Vec<u8>, deadline: Insta
         if talks {
             wait.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
         }
+        wait.extend(stop.map(|stop| PollFd::new(stop, PollFlags::POLLIN)));
         let limit = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         match poll(&mut wait, limit) {
-            Ok(0) => return false,
+            Ok(0) => return Heard::Nothing,
             Err(nix::Error::EINTR) => continue,
-            Err(_) => return false,
+            Err(_) => return Heard::Nothing,
             Ok(_) => {}
         }
+        let stops = stop.is_some() && wait.last().is_some_and(|w| w.any() == Some(true));
         let has_ended = wait[0].any() == Some(true);
         if talks && wait.get(1).is_some_and(|w| w.any() == Some(true)) {
             let mut buffer = [0u8; 512];
@@ -199,7 +227,10 @@ fn listen(handle: &OwnedFd, pipe: &mut File, said: &mut Vec<u8>, deadline: Insta
             }
         }
         if has_ended {
-            return true;
+            return Heard::Ended;
+        }
+        if stops {
+            return Heard::Stop;
         }
     }
 }

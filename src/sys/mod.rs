@@ -1,6 +1,7 @@
 //! The kernel, one subsystem a file. The only `unsafe` of the package lives here.
 #![allow(unsafe_code)]
 
+pub mod barrier;
 pub mod block;
 pub mod borrow;
 pub mod bounded;
