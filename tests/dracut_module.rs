@@ -414,11 +414,14 @@ fn autooverlay_makes_its_partition_once_and_before_us() {
         }
         let text = initramfs
             .read(job)
-            .replace("; /sbin", &format!("; {root}/sbin"));
+            .replace("{ /sbin", &format!("{{ {root}/sbin"));
         initramfs.write(job, &text);
         initramfs.sh(&format!("job={root}/{job}; . \"$job\""));
         assert_eq!(initramfs.read("log"), "create /dev/null\n", "{words}");
-        assert!(!initramfs.at(job).exists(), "once");
+        assert!(initramfs.at(job).exists(), "it failed");
+        initramfs.sh(&format!("job={root}/{job}; . \"$job\""));
+        assert_eq!(initramfs.read("log"), "create /dev/null\n".repeat(2));
+        assert!(!initramfs.at(job).exists(), "no third time");
         let finished = format!("{root}/hooks/initqueue/finished/liveroot-overlay.sh");
         assert_eq!(
             initramfs.sh(&format!(". {finished} && echo finished")),
