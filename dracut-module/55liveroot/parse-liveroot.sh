@@ -51,7 +51,8 @@ for _lr_word in $_lr_claim; do
 done
 
 # dmsquash-live-autooverlay makes the partition that rd.overlay=LABEL= names: before us, when the
-# medium is there, and for at most 20 s.
+# medium is there, and for at most 20 s. With the node: it has parted open the disk and then blkid
+# look at the partition, whose link udev takes away meanwhile; and a second time when that fails.
 if [ -x /sbin/create-overlay ]; then
     case $_lr_overlay,$_lr_device in
         LABEL=*,/dev/*)
@@ -59,7 +60,8 @@ if [ -x /sbin/create-overlay ]; then
             # Not the link: it is gone for a moment after parted has had the disk open, and the
             # script then does not find the label.
             # shellcheck disable=SC2016
-            printf "[ ! -e '%s' ] || { rm -f -- \"\$job\"; /sbin/create-overlay \"\$(readlink -f '%s')\"; : > /tmp/liveroot-overlay; }\n" \
+            printf "if [ -e '%s' ] && { /sbin/create-overlay \"\$(readlink -f '%s')\" || ! mkdir /tmp/liveroot-again 2> /dev/null; }
+then rm -f -- \"\$job\"; : > /tmp/liveroot-overlay; fi\n" \
                 "$_lr_device" "$_lr_device" > "$hookdir/initqueue/settled/liveroot-overlay.sh"
             # shellcheck disable=SC2016
             printf '[ -e /tmp/liveroot-overlay ] || [ "${main_loop:-0}" -gt 40 ]\n' \
