@@ -128,7 +128,7 @@ impl Bench {
 
     fn try_copy(&mut self, words: &str, stack: Stack) -> Result<Stack, Failure> {
         let request = match self.in_dracut {
-            true => request(words).in_dracut(Duration::ZERO),
+            true => request(words).in_dracut(Duration::ZERO, None),
             false => request(words),
         };
         copy::copy(

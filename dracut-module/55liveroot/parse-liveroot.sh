@@ -57,8 +57,6 @@ if [ -x /sbin/create-overlay ]; then
     case $_lr_overlay,$_lr_device in
         LABEL=*,/dev/*)
             : > /lib/dracut/need-initqueue
-            # Not the link: it is gone for a moment after parted has had the disk open, and the
-            # script then does not find the label.
             # shellcheck disable=SC2016
             printf "if [ -e '%s' ] && { /sbin/create-overlay \"\$(readlink -f '%s')\" || ! mkdir /tmp/liveroot-again 2> /dev/null; }
 then rm -f -- \"\$job\"; : > /tmp/liveroot-overlay; fi\n" \
