@@ -10,6 +10,9 @@ if [ "$root" = liveroot ] && ! ismounted "$NEWROOT"; then
         # As dmsquash-live: hooks of others take it for "the root is there". dracut removes it.
         [ -h /dev/root ] || ln -s null /dev/root
     else
-        emergency_shell "No live root; the reason is above and in /run/liveroot/report.json"
+        # In short once more: the text of the shell has moved the page away.
+        _lr_why=
+        [ ! -r /run/liveroot/failure ] || read -r _lr_why < /run/liveroot/failure
+        emergency_shell "No live root: ${_lr_why:-see dmesg}. The page again: cat /run/liveroot/failure"
     fi
 fi

@@ -140,15 +140,13 @@ fn step_in_child(
         Err(failure) => {
             log::error!("{}: {failure}", failure.id());
             report.write(machine);
-            let page = match failure {
-                // Its page is on the screen, with the devices that were seen.
-                Failure::MediumNotFound => format!("\n {failure}; dracut goes on.\n"),
-                _ => {
-                    let notes = page::notes(&report, &loader.troubles());
-                    page::render(&failure, request, &notes, None)
-                }
-            };
-            page::show(machine, &page);
+            // The page of the search is on the screen, with the devices that were seen.
+            if !matches!(failure, Failure::MediumNotFound) {
+                let notes = page::notes(&report, &loader.failures());
+                let page = page::render(&failure, request, &notes, None);
+                page::show(machine, &page);
+                page::keep(machine, &failure, None, &page);
+            }
             FAILED
         }
     };

@@ -68,13 +68,13 @@ impl Failure {
             }
             Failure::Medium(_) => "Restart. If this page comes again, write the stick again.",
             Failure::MediumDamaged(_) => {
-                "Write the stick again, or burn another disc, more slowly. Whatever wrote to the\n\
-                 stick since it was made counts as damage too. To use it as it is, restart, press\n\
-                 e on the menu's entry and take the word rd.live.check away."
+                "Write the stick again, or burn another disc, more slowly. Whatever wrote to\n\
+                 the stick since it was made, a new partition too, counts as damage. To use it\n\
+                 as it is, restart, press e on the menu's entry and take rd.live.check away."
             }
             Failure::UpperRequired(_) => {
                 "Put the disk with the saved changes in: the start goes on by itself if it was\n\
-                 missing. Or restart and choose \"without saved changes\" in the menu (its word is\n\
+                 missing. Or restart and choose \"without saved changes\" in the menu (the word\n\
                  liveroot.overlay=off): then changes are lost at the end of the session."
             }
             Failure::Upper(_) => {

@@ -190,7 +190,12 @@ impl Loader {
         }
     }
 
-    /// Modules that could not be loaded, or hang, as people read it.
+    /// Modules that could not be loaded, as people read it.
+    pub fn failures(&self) -> Vec<String> {
+        self.0.lock().troubles.clone()
+    }
+
+    /// The same, and those that hang: while something is waited for, they may be why.
     pub fn troubles(&self) -> Vec<String> {
         let now = clock::since_boot();
         let state = self.0.lock();

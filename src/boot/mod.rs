@@ -57,7 +57,7 @@ pub mod within;
 
 use crate::layout;
 use crate::plan::init::is_systemd;
-use crate::request::{Place, Request, decide_request};
+use crate::request::{DID_YOU_MEAN, NOT_USED_HERE, Place, Request, decide_request};
 use crate::sys::{clock, console, kmsg, process};
 use failure::Failure;
 use handoff::Handoff;
@@ -112,7 +112,7 @@ fn boot_in_child(machine: &Machine, early: Vec<crate::sys::Error>, mut pipe: Fil
             log::error!("{}: {failure}", failure.id());
             report.write(machine);
             hunt::listen::serve_people(machine, &loader);
-            let notes = page::notes(&report, &loader.troubles());
+            let notes = page::notes(&report, &loader.failures());
             page::show(machine, &page::render(&failure, &request, &notes, None));
             page::wait_without_hope(&request)
         }
@@ -158,8 +158,8 @@ fn tell(
         medium::describe(&wanted)
     );
     for notice in &request.notices {
-        // A misspelt word does not do what it was typed for: to protect changes, or drop them.
-        match notice.contains("did you mean") {
+        // What was typed is not done: to protect changes, or to drop them.
+        match notice.contains(DID_YOU_MEAN) || notice.contains(NOT_USED_HERE) {
             true => report.tell(notice.clone()),
             false => report.warn(notice.clone()),
         }

@@ -7,7 +7,7 @@ use super::plymouth::Splash;
 use super::report::{Report, describe_verdict};
 use crate::layout::VERSION;
 use crate::plan::search::{Candidate, Search};
-use crate::request::{Host, Request};
+use crate::request::{DID_YOU_MEAN, Host, Request};
 use crate::sys::{clock, console, power, process};
 use crate::units::Label;
 use std::time::Duration;
@@ -18,18 +18,35 @@ const WIDTH: usize = 80;
 /// Lines that the list of devices may take on a console of 25.
 const DEVICES: usize = 7;
 
+/// Below /run: why there is no live root, in one line, and its page.
+const FAILURE: &str = "liveroot/failure";
+
 /// Lines that notes may take.
 const NOTES: usize = 2;
 
-/// What else people should know, the newest troubles first: drivers that failed, words
-/// that were misspelt.
+/// What else people should know, a misspelt word first, for it may be why; then the newest
+/// troubles: drivers that failed, and what the report warns of.
 pub fn notes(report: &Report, troubles: &[String]) -> Vec<String> {
-    troubles
-        .iter()
-        .rev()
+    let misspelt = report.notices.iter().filter(|n| n.contains(DID_YOU_MEAN));
+    misspelt
+        .chain(troubles.iter().rev())
         .chain(report.warnings.iter().rev())
         .cloned()
         .collect()
+}
+
+/// Keeps a page for whoever comes to a shell: a line with the reason, and the page.
+pub fn keep(machine: &Machine, failure: &Failure, sought: Option<&str>, page: &str) {
+    let reason = match sought {
+        Some(sought) => format!("{failure}: {sought}"),
+        None => failure.to_string(),
+    };
+    let file = machine.run.join(FAILURE);
+    let dir = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = dir.and_then(|()| std::fs::write(&file, format!("{reason}\n{page}")));
+    if let Err(e) = written {
+        log::warn!("writing {}: {e}", file.display());
+    }
 }
 
 /// The page as text, without colour.
@@ -65,12 +82,20 @@ pub fn render(
     for line in failure.advice().lines() {
         page += &format!(" {line}\n");
     }
+    let then = match request.shell {
+        true => "Then dracut opens its emergency shell.",
+        false => "Then dracut ends the boot, as rd.emergency says.",
+    };
     page += &match (search, request.shell) {
         _ if request.host != Host::Own => match search {
             Some(_) => {
-                " Waiting, as long as rd.timeout or rd.retry say. Then dracut goes on.\n".to_owned()
+                let left = request
+                    .ends_at()
+                    .map(|end| end.saturating_sub(clock::since_boot()));
+                let seconds = left.unwrap_or_default().as_secs();
+                format!(" Waiting for {seconds} s more (rd.timeout, rd.retry). {then}\n")
             }
-            None => " dracut goes on, as rd.shell and rd.emergency say.\n".to_owned(),
+            None => format!(" {then}\n"),
         },
         (_, false) => format!(
             " The machine switches itself off {} s after its start (rd.shell=0, rd.retry).\n",
@@ -140,11 +165,15 @@ fn cut(line: &str, width: usize) -> String {
     kept + "..."
 }
 
+/// A sentence as lines of a console, each with the blank that text there begins with.
+pub fn paragraph(text: &str) -> String {
+    wrap(text, WIDTH - 3).join("\n ")
+}
+
 /// Writes what the user should know of this boot to every console, a paragraph each.
 pub fn show_notices(machine: &Machine, notices: &[String]) {
     for notice in notices {
-        let lines = wrap(notice, WIDTH - 3).join("\n ");
-        show(machine, &format!("\n {lines}\n"));
+        show(machine, &format!("\n {}\n", paragraph(notice)));
     }
 }
 
@@ -253,6 +282,53 @@ mod tests {
         let page = render(&words, &request, &[], None);
         assert!(page.lines().all(|l| l.chars().count() < WIDTH), "{page}");
         assert!(page_with(0, "").contains("no disk, stick or disc at all"));
+    }
+
+    #[test]
+    fn the_advice_of_each_failure_fits_too() {
+        let error = || crate::sys::Error::new("mounting", "/dev/sda1", libc::EIO);
+        for failure in [
+            Failure::Words(String::new()),
+            Failure::NothingWanted,
+            Failure::MediumNotFound,
+            Failure::Medium(error()),
+            Failure::MediumDamaged(String::new()),
+            Failure::UpperRequired(String::new()),
+            Failure::Upper(error()),
+            Failure::Root(error()),
+            Failure::Handoff(error()),
+            Failure::AgentDied,
+        ] {
+            let mut lines = failure.advice().lines();
+            assert!(lines.all(|l| l.chars().count() < WIDTH - 1), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_begins_with_the_reason_in_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = Machine::below(dir.path().into());
+        let page = page_with(1, "");
+        keep(
+            &machine,
+            &Failure::MediumNotFound,
+            Some("LABEL=LIVE"),
+            &page,
+        );
+        let kept = std::fs::read_to_string(machine.run.join(FAILURE)).unwrap();
+        let (reason, rest) = kept.split_once('\n').unwrap();
+        assert_eq!(reason, "no device holds the live image: LABEL=LIVE");
+        assert_eq!(rest, page);
+    }
+
+    #[test]
+    fn a_misspelt_word_comes_first_among_the_notes() {
+        let mut report = Report::new(&decide_request(&[]));
+        report.warn("w".to_owned());
+        report.tell("rd.liv.dir: unknown word, ignored; did you mean rd.live.dir?".to_owned());
+        let notes = notes(&report, &["t".to_owned()]);
+        assert!(notes[0].contains("did you mean"), "{notes:?}");
+        assert_eq!(notes[1..], ["t", "w"]);
     }
 
     #[test]

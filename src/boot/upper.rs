@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::hunt::upper::Found;
 use super::loader::Loader;
 use super::machine::Machine;
+use super::page;
 use super::report::Report;
 use super::reserve;
 use super::root;
@@ -73,8 +74,7 @@ pub fn prepare(
         ask_on(machine, loader, &why);
     }
     report.tell(format!(
-        "Changes of this session are lost at its end, for the saved changes could not be used: {why}. \
-         When that is mended, restart."
+        "Changes of this session are lost at its end, for the saved changes could not be used: {why}."
     ));
     on_memory(machine, request, loader, None, report)
 }
@@ -130,8 +130,9 @@ fn on_memory(
 
 /// Lets whoever is there read it, and go on at once.
 fn ask_on(machine: &Machine, loader: &Loader, why: &str) {
+    let what = page::paragraph(&format!("The saved changes can't be used: {why}."));
     let text = format!(
-        "\n The saved changes can't be used: {why}.\n\
+        "\n {what}\n\
          \x20Press Enter to start without them: changes of this session are lost at its end.\n"
     );
     let limit = Duration::from_secs(10);

@@ -77,7 +77,7 @@ pub fn plan(files: &[EspFile], largest: &[(String, Bytes)]) -> Result<Sectors> {
         limit: Sectors(MAX_SECTORS).bytes(),
         parts,
         excess: Bytes(Sectors(sectors).bytes().0 - Sectors(MAX_SECTORS).bytes().0),
-        remedy: "make the largest part smaller: remove from the tree the microcode of CPUs that the medium will not meet, make a foreign initramfs for fewer machines (MODULES=dep, dracut --hostonly), use --drivers boot, or a smaller kernel".into(),
+        remedy: "make the largest part smaller: --drivers boot, less microcode in the tree, a smaller kernel; with --initrd an initramfs with less in it (dracut --omit, --omit-drivers, --compress), or another boot loader for it than this one: a generic one of dracut is too large".into(),
     })
 }
 

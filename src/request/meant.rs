@@ -124,6 +124,12 @@ impl<'a> Words<'a> {
     }
 }
 
+/// In the notice of a misspelt word.
+pub const DID_YOU_MEAN: &str = "did you mean";
+
+/// In the notice of a word of what something else stands in for.
+pub const NOT_USED_HERE: &str = "not used here";
+
 /// Misspelt words of ours with their nearest match; known ones that do nothing yet.
 fn report_strangers(said: &[Said], notices: &mut Vec<String>) {
     for word in said {
@@ -131,12 +137,14 @@ fn report_strangers(said: &[Said], notices: &mut Vec<String>) {
         match words::find(&word.key) {
             Some(entry) => {
                 if let Support::Instead(what) = entry.support {
-                    notices.push(format!("{key}: {what}"));
+                    notices.push(format!("{key}: {NOT_USED_HERE}: {what}"));
                 }
             }
             None => match words::nearest(&key) {
                 Some((name, true)) => {
-                    notices.push(format!("{key}: unknown word, did you mean {name}?"));
+                    notices.push(format!(
+                        "{key}: unknown word, ignored; {DID_YOU_MEAN} {name}?"
+                    ));
                 }
                 Some((_, false)) => notices.push(format!("{key}: unknown word, ignored")),
                 None => {}

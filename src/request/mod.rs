@@ -14,7 +14,7 @@ mod meant;
 mod upper;
 
 pub use device::DeviceSpec;
-pub use meant::{decide_request, decide_request_with_udev};
+pub use meant::{DID_YOU_MEAN, NOT_USED_HERE, decide_request, decide_request_with_udev};
 pub use size::TmpfsSize;
 pub use upper::{Directory, OnChange, Place, UpperRequest};
 

@@ -454,6 +454,8 @@ impl Hunt<'_> {
             Some(&self.search),
         );
         page::show(self.machine, &text);
+        let sought = describe(&self.search.wanted);
+        page::keep(self.machine, &Failure::MediumNotFound, Some(&sought), &text);
     }
 }
 

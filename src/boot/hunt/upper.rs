@@ -104,7 +104,8 @@ impl Hunt<'_> {
                     None => now + LOOK,
                 },
                 Decision::Wait(until) => awaited.map_or(until, |end| until.min(end)),
-                Decision::Refused(why) => return Found::Missing { why, asked: false },
+                // No plugging in mends what the words say: no question.
+                Decision::Refused(why) => return Found::Missing { why, asked: true },
                 Decision::Missing | Decision::Compare(_) => {
                     let patience = Patience {
                         required,
@@ -215,11 +216,12 @@ impl Hunt<'_> {
 
     fn ask(&self, place: &Place, now: Duration) -> Question {
         self.loader.load_for_page();
-        let text = format!(
-            "\n The place for saved changes is not there: {}.\n \
-             Plug it in now, or press Enter to start without saved changes.\n",
+        let what = page::paragraph(&format!(
+            "The place for saved changes is not there: {}.",
             describe_lack(place)
-        );
+        ));
+        let text =
+            format!("\n {what}\n Plug it in now, or press Enter to start without saved changes.\n");
         let sender = self.sender.clone();
         let listener = ask::listen(self.machine, (&text, b"", QUESTION), move |key| {
             // The hunt may be over.
