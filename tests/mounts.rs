@@ -299,12 +299,7 @@ struct Writable(PathBuf);
 
 impl Writable {
     fn attach(file: &Path) -> Self {
-        let output = Command::new("losetup")
-            .args(["-f", "--show", text(file)])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        Writable(String::from_utf8(output.stdout).unwrap().trim().into())
+        Writable(namespace::attach_for_writing(file).into())
     }
 
     fn name(&self) -> &str {
