@@ -262,7 +262,10 @@ fn release(machine: &Machine, request: &Request, stack: Stack, report: &mut Repo
     drop(host);
     if let Some(medium) = &mut report.medium {
         medium.released = true;
-        log::info!("medium {}: released, it can be taken out", medium.device);
+        let device = medium.device.clone();
+        report.tell(format!(
+            "The image is in memory: the medium ({device}) can be taken out, unless changes are kept on it."
+        ));
     }
     Stack {
         medium: None,
