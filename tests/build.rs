@@ -575,7 +575,7 @@ fn an_esp_that_would_be_too_large_is_told_with_its_parts() {
             "kernel       30.0 MiB\n",
             "microcode    4.0 MiB\n",
             "  usr/lib/firmware/intel-ucode/06-ad-01 3.0 MiB\n",
-            "remove from the tree the microcode",
+            "less microcode in the tree",
         ],
     );
 }

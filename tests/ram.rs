@@ -347,7 +347,11 @@ fn an_image_in_memory_lets_the_medium_go_wholly() {
     let stack = bench.copy(COPY, stack);
     bench.boot(stack, "");
     bench.assert_free();
-    assert_eq!(bench.report.notices, Vec::<String>::new());
+    let told = format!(
+        "The image is in memory: the medium ({d}) can be taken out, unless changes are kept on it.",
+        d = bench.report.medium.as_ref().unwrap().device
+    );
+    assert_eq!(bench.report.notices, [told]);
     assert_eq!(mount_line(&bench.run("initramfs/live")), None);
 
     // The disk is gone: what is read now comes from memory.
@@ -474,7 +478,11 @@ fn a_nested_image_is_copied_as_it_is_or_only_what_is_inside() {
         let stack = bench.examine(bench.name()).unwrap();
         let stack = bench.copy(words, stack);
         bench.boot(stack, "");
-        assert_eq!(bench.report.notices, Vec::<String>::new());
+        let told = format!(
+            "The image is in memory: the medium ({d}) can be taken out, unless changes are kept on it.",
+            d = bench.report.medium.as_ref().unwrap().device
+        );
+        assert_eq!(bench.report.notices, [told]);
         bench.assert_free();
         bench.assert_root_works();
         assert!(bench.run(at).exists(), "{at}");
