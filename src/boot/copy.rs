@@ -262,7 +262,8 @@ fn release(machine: &Machine, request: &Request, stack: Stack, report: &mut Repo
     drop(host);
     if let Some(medium) = &mut report.medium {
         medium.released = true;
-        let device = medium.device.clone();
+        let disk = medium.iso.as_ref().map(|iso| &iso.device);
+        let device = disk.unwrap_or(&medium.device).clone();
         report.tell(format!(
             "The image is in memory: the medium ({device}) can be taken out, unless changes are kept on it."
         ));
