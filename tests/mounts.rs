@@ -17,7 +17,7 @@ use liveroot::layout::OVERLAY_SOURCE;
 use liveroot::ondisk::FsKind;
 use liveroot::request::{TmpfsSize, decide_request};
 use liveroot::sys::{loopdev, mount};
-use namespace::{possible, run, text};
+use namespace::{make_root, possible, run, text};
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -41,16 +41,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let tree = at("tree");
-        fs::create_dir_all(tree.join("sbin")).unwrap();
-        fs::create_dir_all(tree.join("usr/share/doc")).unwrap();
-        fs::write(tree.join("sbin/init"), "#!/bin/sh\n").unwrap();
-        fs::set_permissions(tree.join("sbin/init"), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(tree.join("usr/share/doc/a"), "from the image").unwrap();
-        // Does not compress: the image must be long enough to be cut short.
-        let noise: Vec<u8> = (0..8000u32)
-            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
-            .collect();
-        fs::write(tree.join("usr/share/noise"), noise).unwrap();
+        make_root(&tree);
         fs::set_permissions(&tree, fs::Permissions::from_mode(0o751)).unwrap();
 
         let content = at("content");

@@ -176,12 +176,8 @@ pub fn debian_for_boots(cache: &Cache) -> Result<Tree> {
 pub fn marker(cache: &Cache, kernel: &Kernel) -> Result<Tree> {
     let key = Key::of(&[MARKER_RECIPE, &parts::key().0, &kernel.made_from]);
     let entry = cache.entry("trees", &format!("marker-{}", kernel.name), &key, |dir| {
-        let tree = dir.join("tree");
-        make_marker(&tree, kernel)?;
-        parts::install(cache, &tree)?;
-        parts::install_busybox_init(&tree)?;
-        parts::install_fsck(&tree)?;
-        Ok(fs::write(dir.join("made-from"), &key.0)?)
+        make_marker(&dir.join("tree"), kernel)?;
+        finish_marker(cache, dir, &key)
     })?;
     Tree::at(&entry)
 }
@@ -190,14 +186,19 @@ pub fn marker(cache: &Cache, kernel: &Kernel) -> Result<Tree> {
 pub fn marker_root(cache: &Cache) -> Result<Tree> {
     let key = Key::of(&[MARKER_RECIPE, "root", &parts::key().0]);
     let entry = cache.entry("trees", "marker-root", &key, |dir| {
-        let tree = dir.join("tree");
-        make_user_space(&tree)?;
-        parts::install(cache, &tree)?;
-        parts::install_busybox_init(&tree)?;
-        parts::install_fsck(&tree)?;
-        Ok(fs::write(dir.join("made-from"), &key.0)?)
+        make_user_space(&dir.join("tree"))?;
+        finish_marker(cache, dir, &key)
     })?;
     Tree::at(&entry)
+}
+
+/// What each marker tree has, and what it was made from.
+fn finish_marker(cache: &Cache, dir: &Path, key: &Key) -> Result<()> {
+    let tree = dir.join("tree");
+    parts::install(cache, &tree)?;
+    parts::install_busybox_init(&tree)?;
+    parts::install_fsck(&tree)?;
+    Ok(fs::write(dir.join("made-from"), &key.0)?)
 }
 
 fn make_user_space(tree: &Path) -> Result<()> {

@@ -1,6 +1,6 @@
 //! A medium on a loop device and a machine below a directory, for tests of layouts.
 
-use crate::namespace::{self, run, text};
+use crate::namespace::{self, make_root, run, text};
 use liveroot::boot::apart::take_apart;
 use liveroot::boot::examine::{self, Sought, Stack};
 use liveroot::boot::loader::Loader;
@@ -13,7 +13,6 @@ use liveroot::ondisk::FsKind;
 use liveroot::request::{TmpfsSize, decide_request};
 use liveroot::sys::{loopdev, mount};
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,7 +58,7 @@ impl Bench {
         namespace::enter();
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join("tree");
-        make_tree(&tree);
+        make_root(&tree);
         let medium_file = dir.path().join("medium.img");
         make(&tree, &medium_file);
         let machine = Machine {
@@ -207,19 +206,6 @@ impl Drop for Bench {
             .arg(&self.medium.path)
             .status();
     }
-}
-
-fn make_tree(tree: &Path) {
-    fs::create_dir_all(tree.join("sbin")).unwrap();
-    fs::create_dir_all(tree.join("usr/share/doc")).unwrap();
-    fs::write(tree.join("sbin/init"), "#!/bin/sh\n").unwrap();
-    fs::set_permissions(tree.join("sbin/init"), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write(tree.join("usr/share/doc/a"), "from the image").unwrap();
-    // Does not compress: an image must be long enough to be cut short.
-    let noise: Vec<u8> = (0..8000u32)
-        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
-        .collect();
-    fs::write(tree.join("usr/share/noise"), noise).unwrap();
 }
 
 /// Copies what is in a directory into another one.

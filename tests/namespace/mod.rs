@@ -7,6 +7,8 @@ use liveroot::boot::hunt::upper::Keeper;
 use liveroot::ondisk::{FsFacts, FsKind};
 use liveroot::plan::medium::Device;
 use liveroot::units::Sectors;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -134,4 +136,18 @@ impl Drop for Disk {
                 .status();
         }
     }
+}
+
+/// Fills a root that can be an image: an init, a file, and what makes it long.
+pub fn make_root(tree: &Path) {
+    fs::create_dir_all(tree.join("sbin")).unwrap();
+    fs::create_dir_all(tree.join("usr/share/doc")).unwrap();
+    fs::write(tree.join("sbin/init"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(tree.join("sbin/init"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(tree.join("usr/share/doc/a"), "from the image").unwrap();
+    // Does not compress: an image must be long enough to be cut short.
+    let noise: Vec<u8> = (0..8000u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    fs::write(tree.join("usr/share/noise"), noise).unwrap();
 }
