@@ -57,7 +57,7 @@ pub mod within;
 
 use crate::layout;
 use crate::plan::init::is_systemd;
-use crate::request::{DID_YOU_MEAN, NOT_USED_HERE, Place, Request, decide_request};
+use crate::request::{Place, Request, decide_request};
 use crate::sys::{clock, console, kmsg, process};
 use failure::Failure;
 use handoff::Handoff;
@@ -157,12 +157,12 @@ fn tell(
         layout::VERSION,
         medium::describe(&wanted)
     );
+    // What was typed is not done: to protect changes, or to drop them.
+    for undone in request.misspelt.iter().chain(&request.replaced) {
+        report.tell(undone.clone());
+    }
     for notice in &request.notices {
-        // What was typed is not done: to protect changes, or to drop them.
-        match notice.contains(DID_YOU_MEAN) || notice.contains(NOT_USED_HERE) {
-            true => report.tell(notice.clone()),
-            false => report.warn(notice.clone()),
-        }
+        report.warn(notice.clone());
     }
     report.step("words");
 

@@ -7,7 +7,7 @@ use super::plymouth::Splash;
 use super::report::{Report, describe_verdict};
 use crate::layout::VERSION;
 use crate::plan::search::{Candidate, Search};
-use crate::request::{DID_YOU_MEAN, Host, Request};
+use crate::request::{Host, Request};
 use crate::sys::{clock, console, power, process};
 use crate::units::Label;
 use std::time::Duration;
@@ -24,12 +24,12 @@ const FAILURE: &str = "liveroot/failure";
 /// Lines that notes may take.
 const NOTES: usize = 2;
 
-/// What else people should know, a misspelt word first, for it may be why; then the newest
-/// troubles: drivers that failed, and what the report warns of.
+/// What else people should know, the newest troubles first: drivers that failed, and what the
+/// report warns of.
 pub fn notes(report: &Report, troubles: &[String]) -> Vec<String> {
-    let misspelt = report.notices.iter().filter(|n| n.contains(DID_YOU_MEAN));
-    misspelt
-        .chain(troubles.iter().rev())
+    troubles
+        .iter()
+        .rev()
         .chain(report.warnings.iter().rev())
         .cloned()
         .collect()
@@ -72,7 +72,9 @@ pub fn render(
         page += &list_devices(&search.candidates());
         page += "\n";
     }
-    for note in notes.iter().take(NOTES) {
+    // A misspelt word may be why.
+    let notes: Vec<&String> = request.misspelt.iter().chain(notes).take(NOTES).collect();
+    for note in &notes {
         page += &cut(&format!(" Note:    {note}"), WIDTH - 1);
         page.push('\n');
     }
@@ -322,13 +324,14 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_word_comes_first_among_the_notes() {
-        let mut report = Report::new(&decide_request(&[]));
-        report.warn("w".to_owned());
-        report.tell("rd.liv.dir: unknown word, ignored; did you mean rd.live.dir?".to_owned());
-        let notes = notes(&report, &["t".to_owned()]);
-        assert!(notes[0].contains("did you mean"), "{notes:?}");
-        assert_eq!(notes[1..], ["t", "w"]);
+    fn a_misspelt_word_comes_first_among_the_notes_whatever_failed() {
+        let request = decide_request(&said::split(b"root= rd.liv.dir=x"));
+        let failure = Failure::Words(request.refusal.clone().unwrap());
+        let page = render(&failure, &request, &["t".to_owned(), "w".to_owned()], None);
+        let notes: Vec<&str> = page.lines().filter(|l| l.contains("Note:")).collect();
+        assert_eq!(notes.len(), NOTES, "{page}");
+        assert!(notes[0].contains("did you mean"), "{page}");
+        assert!(notes[1].ends_with(" t"), "{page}");
     }
 
     #[test]

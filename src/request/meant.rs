@@ -38,7 +38,7 @@ fn is_udevs(spec: &DeviceSpec) -> bool {
 pub fn decide_request_with_udev(said: &[Said]) -> Request {
     let mut notices = Vec::new();
     let words = Words(said);
-    report_strangers(said, &mut notices);
+    let (misspelt, replaced) = read_strangers(said, &mut notices);
 
     let live = words.is_on("rd.live.image", false);
     let (medium, refusal) = match words.last("root") {
@@ -74,6 +74,8 @@ pub fn decide_request_with_udev(said: &[Said]) -> Request {
             })
             .filter(|n| !n.is_empty())
             .collect(),
+        misspelt,
+        replaced,
         notices: Vec::new(),
         refusal,
         host: Host::Own,
@@ -124,33 +126,28 @@ impl<'a> Words<'a> {
     }
 }
 
-/// In the notice of a misspelt word.
-pub const DID_YOU_MEAN: &str = "did you mean";
-
-/// In the notice of a word of what something else stands in for.
-pub const NOT_USED_HERE: &str = "not used here";
-
-/// Misspelt words of ours with their nearest match; known ones that do nothing yet.
-fn report_strangers(said: &[Said], notices: &mut Vec<String>) {
+/// Misspelt words of ours with their nearest match; those of what is not used here; and, into
+/// `notices`, strangers of our families.
+fn read_strangers(said: &[Said], notices: &mut Vec<String>) -> (Vec<String>, Vec<String>) {
+    let (mut misspelt, mut replaced) = (Vec::new(), Vec::new());
     for word in said {
         let key = String::from_utf8_lossy(&word.key);
         match words::find(&word.key) {
             Some(entry) => {
                 if let Support::Instead(what) = entry.support {
-                    notices.push(format!("{key}: {NOT_USED_HERE}: {what}"));
+                    replaced.push(format!("{key}: not used here: {what}"));
                 }
             }
             None => match words::nearest(&key) {
-                Some((name, true)) => {
-                    notices.push(format!(
-                        "{key}: unknown word, ignored; {DID_YOU_MEAN} {name}?"
-                    ));
-                }
+                Some((name, true)) => misspelt.push(format!(
+                    "{key}: unknown word, ignored; did you mean {name}?"
+                )),
                 Some((_, false)) => notices.push(format!("{key}: unknown word, ignored")),
                 None => {}
             },
         }
     }
+    (misspelt, replaced)
 }
 
 /// `root=`: with `live:` in front, or without it when `rd.live.image` is there.
@@ -414,11 +411,17 @@ mod tests {
         let r = request(
             "rd.live.sqashimg=x rd.live.overlay.thin rd.live.zzzzzzzzzz console=ttyS0 foo=bar",
         );
-        assert_eq!(r.notices.len(), 3, "{:?}", r.notices);
-        assert!(r.notices[0].contains("did you mean rd.live.squashimg"));
-        assert!(r.notices[1].contains("overlayfs"));
-        assert!(r.notices[2].contains("unknown word"));
-        assert!(request("rd.live.debug=1").notices.is_empty());
+        let all = [&r.misspelt, &r.replaced, &r.notices];
+        assert!(all.iter().all(|said| said.len() == 1), "{all:?}");
+        assert!(r.misspelt[0].contains("did you mean rd.live.squashimg"));
+        assert!(r.replaced[0].contains("overlayfs"));
+        assert!(r.notices[0].contains("unknown word"));
+        let debug = request("rd.live.debug=1");
+        assert!(
+            [debug.misspelt, debug.replaced, debug.notices]
+                .concat()
+                .is_empty()
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod meant;
 mod upper;
 
 pub use device::DeviceSpec;
-pub use meant::{DID_YOU_MEAN, NOT_USED_HERE, decide_request, decide_request_with_udev};
+pub use meant::{decide_request, decide_request_with_udev};
 pub use size::TmpfsSize;
 pub use upper::{Directory, OnChange, Place, UpperRequest};
 
@@ -53,7 +53,11 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// `modprobe.blacklist=`, `rd.driver.blacklist=`, `module_blacklist=`.
     pub blacklist: Vec<String>,
-    /// What the user should hear of: misspelt words, words that do nothing here.
+    /// Misspelt words, each with its nearest match: what was typed is not done.
+    pub misspelt: Vec<String>,
+    /// Words of what is not used here, each with what stands in for it.
+    pub replaced: Vec<String>,
+    /// What else the report says of the words.
     pub notices: Vec<String>,
     /// Why the words can't be followed at all, if they can't.
     pub refusal: Option<String>,
