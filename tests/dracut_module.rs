@@ -40,13 +40,12 @@ emergency_shell() { echo "emergency_shell $*" >> @/log; }
 "#;
 
 /// Paths of an initramfs in our scripts, which are looked for below the test's directory instead.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 12] = [
     "/proc/mounts",
     "/proc/uptime",
     "/run/udev",
     "/lib/liveroot-lib.sh",
     "/lib/dracut-lib.sh",
-    "/lib/dracut/need-initqueue",
     "/etc/udev/",
     "/run/liveroot",
     "/run/systemd",
@@ -219,7 +218,7 @@ fn live_roots_are_claimed_and_what_others_would_do_twice_is_emptied() {
         }
         assert!(!initramfs.at("hooks/mount/10-other.sh").exists());
         assert!(
-            !initramfs.at("lib/dracut/need-initqueue").exists(),
+            !initramfs.at("run/initramfs/liveroot-initqueue").exists(),
             "nothing to wait for"
         );
     }
@@ -275,7 +274,7 @@ fn the_older_form_waits_for_no_link_of_udev() {
 fn a_node_of_the_initqueue_is_waited_for_until_dracuts_patience_ends() {
     let initramfs = Initramfs::new("root=live:/dev/liveroot-test-node");
     assert_eq!(initramfs.claim(), "liveroot 1");
-    assert!(initramfs.at("lib/dracut/need-initqueue").exists());
+    assert!(initramfs.at("run/initramfs/liveroot-initqueue").exists());
     let said = "warn liveroot waits for /dev/liveroot-test-node, as long as rd.retry says\n";
     assert_eq!(initramfs.read("log"), said);
     let finished = initramfs.at("hooks/initqueue/finished/liveroot-node.sh");
@@ -330,7 +329,7 @@ fn a_link_is_waited_for_in_the_queue_only_where_jobs_may_make_what_it_leads_to()
         }
         initramfs.hook("liveroot-rules.sh", "root=liveroot", "");
         for made in [
-            "lib/dracut/need-initqueue",
+            "run/initramfs/liveroot-initqueue",
             "hooks/initqueue/finished/liveroot-link.sh",
             "liveroot-since",
         ] {
@@ -725,6 +724,7 @@ fn module_setup(modules: &[&str], included: &str, call: &str) -> String {
     }
     let stubs = format!(
         "moddir={MODULE}; dracutbasedir={}; systemdutildir=/usr/lib/systemd\n\
+         systemdsystemunitdir=/usr/lib/systemd/system\n\
          inst_simple() {{ echo \"simple ${{1##*/}} $2\"; }}; inst_script() {{ echo \"script ${{1##*/}} $2\"; }}\n\
          inst_hook() {{ [ -f \"$3\" ] && echo \"hook $1 $2 ${{3##*/}}\"; }}; inst_multiple() {{ :; }}\n\
          dracut_module_included() {{ case \" {included} \" in *\" $1 \"*) ;; *) return 1 ;; esac; }}\n",
@@ -760,6 +760,7 @@ fn what_is_installed_stands_where_theirs_would() {
         "script liveroot-generator.sh /usr/lib/systemd/system-generators/liveroot-generator",
         "script nothing.sh /usr/lib/systemd/system-generators/dracut-dmsquash-generator",
         "script nothing.sh /usr/lib/systemd/system-generators/dracut-livenet-generator",
+        "simple liveroot-initqueue.conf /usr/lib/systemd/system/dracut-initqueue.service.d/liveroot.conf",
     ] {
         assert!(
             installed.lines().any(|l| l == line),

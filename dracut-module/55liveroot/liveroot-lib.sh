@@ -21,6 +21,14 @@ liveroot_step() {
     getcmdline | liveroot-init dracut "$@"
 }
 
+# Has dracut's initqueue run under systemd: without it always does. The condition is one of ours,
+# liveroot-initqueue.conf, for systemd 256 and later have /usr read-only in an initramfs, and
+# dracut's own (/lib/dracut/need-initqueue) is made when the initramfs is.
+liveroot_queue() {
+    mkdir -p /run/initramfs
+    : > /run/initramfs/liveroot-initqueue
+}
+
 # Has dracut's initqueue wait for a node, as a condition of its own in the file $1; or, so that
 # the page comes and not "Could not boot.", until dracut's patience ends. $3: what ends it too.
 liveroot_wait() {

@@ -12,7 +12,7 @@ if [ "$root" = liveroot ]; then
         if liveroot_jobs || [ -n "$(sed -n '/initqueue.*--\(settled\|timeout\)/p' \
             /etc/udev/rules.d/*.rules /lib/udev/rules.d/*.rules /usr/lib/udev/rules.d/*.rules \
             2> /dev/null)" ]; then
-            : > /lib/dracut/need-initqueue
+            liveroot_queue
             mv /tmp/liveroot-link.sh "$hookdir/initqueue/finished/liveroot-link.sh"
         else
             rm -f /tmp/liveroot-since

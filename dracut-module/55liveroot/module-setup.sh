@@ -45,7 +45,7 @@ installkernel() {
         hv_storvsc vmw_pvscsi mptspi xen-blkfront
 }
 
-# shellcheck disable=SC2154 # moddir and systemdutildir are dracut's own
+# shellcheck disable=SC2154 # moddir, systemdutildir and systemdsystemunitdir are dracut's own
 install() {
     local generators=$systemdutildir/system-generators
     inst_simple "$liveroot_agent" /usr/bin/liveroot-init
@@ -66,6 +66,8 @@ install() {
     # systemd-initrd until 107.
     if dracut_module_included systemd || dracut_module_included systemd-initrd; then
         inst_script "$moddir/liveroot-generator.sh" "$generators/liveroot-generator"
+        inst_simple "$moddir/liveroot-initqueue.conf" \
+            "$systemdsystemunitdir/dracut-initqueue.service.d/liveroot.conf"
         # All generators run at once, and theirs write the same file: with a device, for which
         # systemd would wait 50 minutes.
         inst_script "$moddir/nothing.sh" "$generators/dracut-dmsquash-generator"

@@ -39,7 +39,7 @@ for _lr_word in $_lr_claim; do
     case $_lr_word in
         # A node that only jobs of the initqueue make: Ventoy's, LVM's, MD's.
         node=*)
-            : > /lib/dracut/need-initqueue
+            liveroot_queue
             liveroot_wait "$hookdir/initqueue/finished/liveroot-node.sh" "$_lr_device"
             [ -e "$_lr_device" ] || warn "liveroot waits for $_lr_device, as long as rd.retry says"
             ;;
@@ -56,7 +56,7 @@ done
 if [ -x /sbin/create-overlay ]; then
     case $_lr_overlay,$_lr_device in
         LABEL=*,/dev/*)
-            : > /lib/dracut/need-initqueue
+            liveroot_queue
             # shellcheck disable=SC2016
             printf "if [ -e '%s' ] && { /sbin/create-overlay \"\$(readlink -f '%s')\" || ! mkdir /tmp/liveroot-again 2> /dev/null; }
 then rm -f -- \"\$job\"; : > /tmp/liveroot-overlay; fi\n" \
