@@ -23,6 +23,7 @@ mod modules;
 mod mounts;
 mod output;
 mod scratch;
+pub mod source;
 mod squashfs;
 mod survey;
 mod tool;

@@ -7,6 +7,10 @@ pub trait Watch: Sync {
     fn phase(&self, what: &str);
     /// How far the phase is, 0 to 100.
     fn percent(&self, percent: u8);
+    /// How far the phase is: so many bytes of so many.
+    fn progress(&self, done: u64, total: u64) {
+        self.percent((done.saturating_mul(100) / total.max(1)).min(100) as u8);
+    }
     /// Something that may surprise later.
     fn warn(&self, line: &str);
     /// Whether the build is to be given up.

@@ -1,0 +1,125 @@
+//! What goes into an image: inodes, the names that lead to them, and their contents.
+//!
+//! A directory and a tar of it give the same [`Listing`], so that the same bytes follow.
+//! Names stand in one order whatever the input's own was: a directory before what is in it,
+//! and siblings by the bytes of their names ([`compare`]).
+
+use super::Result;
+use std::cmp::Ordering;
+use std::io::Read;
+
+/// What an inode is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file of so many bytes.
+    File {
+        /// Its length.
+        size: u64,
+    },
+    /// A symbolic link, and what it points to, byte for byte.
+    Symlink {
+        /// Its target.
+        target: Vec<u8>,
+    },
+    /// A character device.
+    Char(Device),
+    /// A block device.
+    Block(Device),
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+/// A device's numbers (`makedev(3)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Which driver; at most 4,095 (12 bits, `include/linux/kdev_t.h`).
+    pub major: u32,
+    /// Which of its devices; at most 1,048,575 (20 bits).
+    pub minor: u32,
+}
+
+/// One extended attribute.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Xattr {
+    /// Its name with the prefix: `security.capability`.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+/// All of a file but its names and contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inode {
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits with set-id and sticky bits, at most 07777.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Modification time, seconds since 1970, as the input says: whoever writes clamps it.
+    pub mtime: i64,
+    /// Extended attributes, sorted by name, each name once.
+    pub xattrs: Vec<Xattr>,
+}
+
+/// One name of an inode: more than one lead to the same inode where there are hard links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Path from the root, without a slash before or behind it; empty for the root.
+    pub path: Vec<u8>,
+    /// Place in [`Listing::inodes`].
+    pub inode: usize,
+}
+
+/// A whole tree. Each directory above a name is there too, and the root stands first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// All inodes, in the order of their first names.
+    pub inodes: Vec<Inode>,
+    /// All names, sorted as [`compare`] says, each once.
+    pub names: Vec<Name>,
+}
+
+/// A tree with its contents.
+pub trait Source: Sync {
+    /// What is in it.
+    fn listing(&self) -> &Listing;
+
+    /// The contents of a regular file, from its first byte on. It gives exactly as many bytes
+    /// as the listing says, or an error that names the file: one that changes while it is read
+    /// is an error, and a hole is read as zeros. Threads may read different files at once.
+    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>>;
+
+    /// How people find the file in the input: `/srv/tree/etc/passwd`, or
+    /// `tree.tar: etc/passwd (at byte 1024)`.
+    fn describe(&self, inode: usize) -> String;
+}
+
+/// The order of names: component by component, so that a directory stands right before what
+/// is in it and `a/b` before `a-b`.
+pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let parts = |path| <[u8]>::split(path, |byte| *byte == b'/');
+    match (a.is_empty(), b.is_empty()) {
+        (false, false) => parts(a).cmp(parts(b)),
+        _ => a.len().cmp(&b.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_stands_right_before_what_is_in_it() {
+        let mut names: Vec<&[u8]> = vec![b"a-b", b"a/c", b"b", b"", b"a", b"a/c/d", b"a/b"];
+        names.sort_by(|a, b| compare(a, b));
+        let want: Vec<&[u8]> = vec![b"", b"a", b"a/b", b"a/c", b"a/c/d", b"a-b", b"b"];
+        assert_eq!(names, want);
+    }
+}
