@@ -8,6 +8,7 @@ mod assemble;
 pub mod dir;
 pub mod filter;
 mod steady;
+pub mod tar;
 mod walk;
 mod xattr;
 
