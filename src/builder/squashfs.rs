@@ -3,47 +3,26 @@
 //! mksquashfs sorts by itself, whatever the number of processors, and clamps times to
 //! SOURCE_DATE_EPOCH; it pads to 4 KiB, without which the kernel refuses a loop mount.
 
+use super::source::Owners;
 use super::tool::{MKSQUASHFS, Tools, args};
 use super::{Error, Result, Tree};
 use crate::units::Bytes;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Compression level: 37 times the time of level 3 saves a tenth.
 const LEVEL: &str = "15";
 /// Larger blocks compress hardly better and make small reads slow.
 const BLOCK: &str = "128K";
 
-/// What is left out: the tree's own old initramfs files, which the medium's own replaces.
-/// Paths relative to the tree.
-pub fn left_out(tree: &Tree) -> Result<Vec<PathBuf>> {
-    let mut folders = vec![PathBuf::new(), PathBuf::from("boot")];
-    for release in tree.list("usr/lib/modules")? {
-        folders.push(Path::new("usr/lib/modules").join(release));
-    }
-    let mut paths = Vec::new();
-    for folder in folders {
-        let names = tree.list(&folder.to_string_lossy())?;
-        let old = names.iter().filter(|name| is_initramfs(name));
-        let found = old.map(|name| folder.join(name));
-        // Links too, but no directory, whatever its name.
-        paths.extend(found.filter(|path| {
-            let meta = tree.root().join(path).symlink_metadata();
-            meta.is_ok_and(|meta| !meta.is_dir())
-        }));
-    }
-    Ok(paths)
-}
-
-/// Names that Debian, Fedora, openSUSE and Arch give to initramfs files.
-fn is_initramfs(name: &str) -> bool {
-    let starts = ["initrd.img", "initrd-", "initramfs-", "initramfs.img"];
-    name == "initrd" || starts.iter().any(|start| name.starts_with(start))
-}
-
 /// Writes the payload and gives its length.
-pub fn write(tools: &Tools<'_>, tree: &Tree, left_out: &[PathBuf], to: &Path) -> Result<Bytes> {
+pub fn write(tools: &Tools<'_>, tree: &Tree, owners: Owners, to: &Path) -> Result<Bytes> {
+    let Some(root) = tree.host_root() else {
+        return Err(not_yet(tree));
+    };
     let mut words = args([
-        &tree.root(),
+        &root,
         &to,
         &"-noappend",
         &"-exit-on-error",
@@ -55,13 +34,13 @@ pub fn write(tools: &Tools<'_>, tree: &Tree, left_out: &[PathBuf], to: &Path) ->
         &"-b",
         &BLOCK,
     ]);
+    if owners == Owners::Root {
+        words.push("-all-root".into());
+    }
+    let left_out: Vec<_> = tree.left_out().map(OsStr::from_bytes).collect();
     if !left_out.is_empty() {
         words.push("-e".into());
-        words.extend(
-            left_out
-                .iter()
-                .map(|path| tree.root().join(path).into_os_string()),
-        );
+        words.extend(left_out.iter().map(|path| root.join(path).into_os_string()));
     }
     tools.run(MKSQUASHFS, "packing the tree", &words)?;
     let len = std::fs::metadata(to)
@@ -70,40 +49,11 @@ pub fn write(tools: &Tools<'_>, tree: &Tree, left_out: &[PathBuf], to: &Path) ->
     Ok(Bytes(len))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn initramfs_files_of_all_distributions_are_left_out_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        for (path, _) in FILES {
-            let file = dir.path().join(path);
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, "x").unwrap();
-        }
-        std::fs::create_dir(dir.path().join("initrd")).unwrap();
-        std::os::unix::fs::symlink("boot/none", dir.path().join("initrd.img")).unwrap();
-        let tree = Tree::open(dir.path()).unwrap();
-        let found = left_out(&tree).unwrap();
-        let wanted = FILES
-            .iter()
-            .filter(|(_, out)| *out)
-            .map(|(path, _)| PathBuf::from(path));
-        let wanted: Vec<_> = std::iter::once(PathBuf::from("initrd.img"))
-            .chain(wanted)
-            .collect();
-        assert_eq!(found, wanted);
-    }
-
-    /// Paths, and whether they are left out.
-    const FILES: [(&str, bool); 7] = [
-        ("boot/initramfs-linux.img", true),
-        ("boot/initrd-6.4.0-default", true),
-        ("boot/initrd.img-6.1.0-9-amd64", true),
-        ("usr/lib/modules/6.1/initramfs.img", true),
-        ("boot/vmlinuz-6.1.0-9-amd64", false),
-        ("usr/sbin/init", false),
-        ("usr/lib/dracut/initrd-x", false),
-    ];
+/// mksquashfs reads directories alone.
+pub fn not_yet(tree: &Tree) -> Error {
+    Error::input(
+        tree.name(),
+        "an archive cannot be packed yet, as long as mksquashfs packs",
+        "unpack it, as root, and name the directory",
+    )
 }

@@ -7,6 +7,7 @@
 mod assemble;
 pub mod dir;
 pub mod filter;
+mod lookup;
 mod steady;
 pub mod tar;
 mod walk;

@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(found.xattrs, [(b"user.%x".to_vec(), vec![0, 1, 255])]);
         assert_eq!(base64(b"QUI").unwrap(), b"AB");
         assert_eq!(base64(b"QQ==").unwrap(), b"A");
-        assert_eq!(base64(b"QUJDR").is_none(), true);
+        assert!(base64(b"QUJDR").is_none());
     }
 
     #[test]

@@ -86,7 +86,10 @@ fn judge(head: &[u8], name: &str) -> Result<Packing> {
             "it is no tar archive: its first block is no header (at byte 0)",
             "name the root directory of a distribution, or a tar archive of one",
         ),
-        None => refuse("it is cut short: no archive has less than 512 bytes", known),
+        None => refuse(
+            "it is no tar archive, or cut short: none has less than 512 bytes",
+            known,
+        ),
     }
 }
 
