@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
+#[path = "inputs/fuzz.rs"]
+mod fuzz;
 #[path = "inputs/hostile.rs"]
 mod hostile;
+#[path = "inputs/invariants.rs"]
+mod invariants;
 #[path = "inputs/maker.rs"]
 mod maker;
 #[path = "inputs/tree.rs"]
