@@ -24,7 +24,7 @@ mod mounts;
 mod output;
 mod scratch;
 pub mod source;
-mod squashfs;
+pub mod squashfs;
 mod survey;
 mod tool;
 mod tree;
@@ -100,7 +100,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
 
     watch.phase("payload");
     let payload = scratch.path("squashfs.img");
-    sizes.payload = squashfs::write(&tools, &tree, &left_out, &payload)?.0;
+    sizes.payload = squashfs::mksquashfs::write(&tools, &tree, &left_out, &payload)?.0;
     watch.phase("image id");
     let manifest = manifest::describe(&payload, &input.label, watch)?;
     let text = manifest::manifest_text(&manifest)?;
