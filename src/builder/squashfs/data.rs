@@ -5,7 +5,7 @@
 //! nothing. Files with equal contents are stored once: only those whose size another one has
 //! are compared, by SHA-256 of all their bytes.
 
-use super::super::source::{Kind, Source};
+use super::super::source::{Kind, Source, read_error};
 use super::super::watch::check;
 use super::super::{Error, Result, Watch};
 use super::Options;
@@ -414,13 +414,7 @@ impl Opened<'_> {
         loop {
             match self.bytes.read(buffer) {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(cause) => {
-                    return Err(Error::System {
-                        doing: "reading",
-                        on: self.source.describe(self.inode).into(),
-                        cause,
-                    });
-                }
+                Err(cause) => return Err(read_error(self.source, self.inode, cause)),
                 Ok(n) => return Ok(n),
             }
         }

@@ -1,6 +1,6 @@
 //! What is written, in which order, and whether the format can say it: pure.
 
-use super::super::source::{Kind, Listing, Source, compare};
+use super::super::source::{Kind, Listing, Source, compare, shown};
 use super::super::{Error, Result, Watch};
 use super::{Options, Sort};
 use crate::ondisk::squashfs::xattr;
@@ -108,7 +108,7 @@ fn size(listing: &Listing, inode: usize) -> Option<u64> {
 
 fn directories(source: &dyn Source, listing: &Listing) -> Result<Vec<Directory>> {
     let broken = |path: &[u8], finding: &str| {
-        let on = format!("/{}", String::from_utf8_lossy(path));
+        let on = format!("/{}", shown(path));
         Error::input(on, finding, "give it a place and a name of its own")
     };
     let mut directories: Vec<Directory> = Vec::new();
@@ -216,7 +216,7 @@ fn warn_of_attributes(source: &dyn Source, inodes: &[usize], watch: &dyn Watch) 
     };
     let mut having = inodes.iter().filter(|inode| lost(inode).is_some());
     if let Some(first) = having.next() {
-        let name = lost(&first).map(|x| String::from_utf8_lossy(&x.name).into_owned());
+        let name = lost(&first).map(|x| shown(&x.name));
         let more = having.count();
         watch.warn(&format!(
             "{} has the attribute {}, which squashfs has no place for: it is left out{}",
@@ -297,8 +297,8 @@ fn warn_of_paths(listing: &Listing, sort: &Sort, watch: &dyn Watch) {
             .binary_search_by(|name| compare(&name.path, path));
         if found.is_err() {
             watch.warn(&format!(
-                "the sort file names {:?}, which is not in the tree",
-                String::from_utf8_lossy(path)
+                "the sort file names {}, which is not in the tree",
+                shown(path)
             ));
         }
     }

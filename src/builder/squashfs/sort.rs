@@ -5,6 +5,7 @@
 //! backslash takes the next byte as it is, `#` begins a comment. Unlike mksquashfs, which
 //! reverses it, the tree's order stays among equals, and all paths start at the tree's root.
 
+use super::super::source::shown;
 use super::super::{Error, Result};
 use std::collections::HashMap;
 
@@ -34,10 +35,7 @@ impl Sort {
             let Some(priority) = priority.and_then(|text| text.parse().ok()) else {
                 return Err(Error::input(
                     format_args!("{on}, line {}", number + 1),
-                    format!(
-                        "no priority stands behind {:?}",
-                        String::from_utf8_lossy(&path)
-                    ),
+                    format!("no priority stands behind {}", shown(&path)),
                     "write a path, a space and a number from -32768 to 32767",
                 ));
             };
