@@ -22,7 +22,11 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 fn have_programs(programs: &[&str]) -> bool {
-    let found = |name: &&str| ["/usr/bin", "/usr/sbin"].iter().any(|d| Path::new(d).join(name).exists());
+    let found = |name: &&str| {
+        ["/usr/bin", "/usr/sbin"]
+            .iter()
+            .any(|d| Path::new(d).join(name).exists())
+    };
     programs.iter().all(|name| have(name, found(name)))
 }
 
@@ -33,19 +37,80 @@ fn xorriso_reads_what_it_would_have_written() {
     }
     let made = Made::small(Start::Uefi);
     let image = text(&made.image).to_owned();
-    let report = run("xorriso", &["-no_rc", "-indev", &image, "-report_el_torito", "plain"]);
+    let report = run(
+        "xorriso",
+        &["-no_rc", "-indev", &image, "-report_el_torito", "plain"],
+    );
     let esp = made.layout.esp_offset / SECTOR;
-    let boot = report.lines().find(|l| l.starts_with("El Torito boot img :")).unwrap();
+    let boot = report
+        .lines()
+        .find(|l| l.starts_with("El Torito boot img :"))
+        .unwrap();
     let words: Vec<&str> = boot.split_whitespace().skip(5).collect();
     assert_eq!(words[0], "1", "{boot}");
     assert_eq!(words[1], "UEFI", "{boot}");
     assert_eq!(words[2], "y", "{boot}");
     assert_eq!(words[words.len() - 1], esp.to_string(), "{boot}");
     let out = made.dir.path().join("out");
-    run("xorriso", &["-no_rc", "-osirrox", "on", "-indev", &image, "-extract", "/", text(&out)]);
+    run(
+        "xorriso",
+        &[
+            "-no_rc",
+            "-osirrox",
+            "on",
+            "-indev",
+            &image,
+            "-extract",
+            "/",
+            text(&out),
+        ],
+    );
     made.compare(&out);
     let volume = run("xorriso", &["-no_rc", "-indev", &image, "-toc"]);
-    assert!(volume.contains("'My Label'"), "{volume}");
+    assert!(volume.contains(", My Label"), "{volume}");
+}
+
+#[test]
+fn sgdisk_finds_nothing_wrong_and_the_system_area_is_as_xorriso_makes_it() {
+    if !have_programs(&["sgdisk", "xorriso"]) {
+        return;
+    }
+    for start in [Start::Uefi, Start::Both] {
+        let made = Made::small(start);
+        let image = text(&made.image).to_owned();
+        let said = run("sgdisk", &["-v", &image]);
+        assert!(said.contains("No problems found."), "{said}");
+        let said = run(
+            "xorriso",
+            &["-no_rc", "-indev", &image, "-report_system_area", "plain"],
+        );
+        let esp = made.layout.esp_offset / 512;
+        for line in [
+            "MBR protective-msdos-label",
+            "Partition offset   : 16",
+            "GPT partname local :   1  ISO9660",
+            &format!("GPT start and size :   1  64  {}", esp - 64),
+            "GPT type GUID      :   1  a2a0d0ebe5b9334487c068b6b72699c7",
+            "GPT partition flags:   1  0x1000000000000001",
+            &format!("GPT start and size :   2  {esp}  {}", ESP / 512),
+            "GPT type GUID      :   2  28732ac11ff8d211ba4b00a0c93ec93b",
+            &format!("ISO image size/512 : {}", made.layout.length / 512),
+        ] {
+            assert!(said.contains(line), "{line:?} is not in: {said}");
+        }
+    }
+}
+
+/// What 16 bits do not count is "to the end", and then the partition must be the last thing but
+/// the backup GPT.
+#[test]
+fn an_esp_that_el_torito_cannot_count_is_last_and_has_no_count() {
+    let esp = 65_536 * 512;
+    let made = Made::new(&small_files(), 1000, esp, Start::Uefi);
+    let bytes = fs::read(&made.image).unwrap();
+    let catalogue = u32::from_le_bytes(bytes[17 * 2048 + 71..][..4].try_into().unwrap()) as usize;
+    assert_eq!(bytes[catalogue * 2048 + 38..][..2], [0, 0]);
+    assert!(made.layout.length - made.layout.esp_offset - esp < 20 * 2048);
 }
 
 #[test]
@@ -71,13 +136,26 @@ fn isoinfo_finds_joliet_rock_ridge_and_the_size_of_the_whole_file() {
     assert!(said.contains(&size), "{size} is not in: {said}");
     for flag in ["-R", "-J"] {
         let listed = run("isoinfo", &["-f", flag, "-i", &image]);
-        for path in ["/LiveOS/squashfs.img", "/EFI/BOOT/BOOTX64.EFI", "/boot/vmlinuz"] {
-            assert!(listed.lines().any(|l| l == path), "{flag}: {path} is not in {listed}");
+        for path in [
+            "/LiveOS/squashfs.img",
+            "/EFI/BOOT/BOOTX64.EFI",
+            "/boot/vmlinuz",
+        ] {
+            assert!(
+                listed.lines().any(|l| l.trim() == path),
+                "{flag}: {path} is not in {listed}"
+            );
         }
     }
     let listed = run("isoinfo", &["-R", "-l", "-i", &image]);
-    let file = listed.lines().find(|l| l.ends_with("liveroot.json")).unwrap();
-    assert!(file.contains("-r--r--r--") && file.contains("Nov 14 2023"), "{file}");
+    let file = listed
+        .lines()
+        .find(|l| l.trim_end().ends_with("liveroot.json"))
+        .unwrap();
+    assert!(
+        file.contains("-r--r--r--") && file.contains("Nov 14 2023"),
+        "{file}"
+    );
 }
 
 #[test]
@@ -88,7 +166,12 @@ fn the_kernel_mounts_the_whole_and_partition_one() {
     enter();
     for start in [Start::Uefi, Start::Both] {
         let made = Made::small(start);
-        for (offset, options) in [(0, ""), (64 * 512, ""), (0, ",norock"), (64 * 512, ",norock")] {
+        for (offset, options) in [
+            (0, ""),
+            (64 * 512, ""),
+            (0, ",norock"),
+            (64 * 512, ",norock"),
+        ] {
             let at = made.mount(&made.image, offset, options);
             if options.is_empty() {
                 made.compare(&at);
@@ -131,15 +214,33 @@ fn bios_comes_before_uefi_and_isolinux_knows_where_it_lies() {
     assert_eq!(bytes[program + 64..program + 68], *b"\xfb\xc0\x78\x70");
     assert_eq!(le32(program + 8), 16);
     assert_eq!(le32(program + 12) as usize * 2048, program);
-    assert_eq!(le32(432) as usize * 512, program, "the master boot record finds it");
+    assert_eq!(
+        le32(432) as usize * 512,
+        program,
+        "the master boot record finds it"
+    );
     assert_eq!(bytes[catalogue + 65], 0xef);
-    assert_eq!(u64::from(le32(catalogue + 104)) * SECTOR, made.layout.esp_offset);
+    assert_eq!(
+        u64::from(le32(catalogue + 104)) * SECTOR,
+        made.layout.esp_offset
+    );
 }
 
+/// Whoever changes a byte of the layout on purpose says so here.
 #[test]
-fn the_same_input_gives_the_same_bytes_in_any_order_of_names() {
-    let small = |start| fs::read(&Made::small(start).image).unwrap();
-    assert!(small(Start::Both) == small(Start::Both));
+fn the_bytes_of_a_small_medium_are_these() {
+    use sha2::Digest;
+    let digest = |start| {
+        let bytes = fs::read(Made::small(start).image).unwrap();
+        let digest = sha2::Sha256::digest(bytes);
+        digest
+            .iter()
+            .take(8)
+            .map(|b| format!("{b:02x}"))
+            .collect::<String>()
+    };
+    let found = [Start::Uefi, Start::Both].map(digest);
+    assert_eq!(found, ["777abdaaf62c128b", "a61c1f11e3593e9f"]);
 }
 
 #[test]
@@ -151,10 +252,14 @@ fn a_file_of_five_gib_is_read_whole_by_the_kernel() {
     const LENGTH: u64 = (5 << 30) + 1234;
     let made = Made::new(&small_files(), LENGTH, ESP, Start::Uefi);
     let marks = [0, (4 << 30) - 2048 - 3, (4 << 30) - 2048, LENGTH - 7];
-    let file = fs::OpenOptions::new().write(true).open(&made.image).unwrap();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(&made.image)
+        .unwrap();
     for (n, at) in marks.iter().enumerate() {
         let mark = format!("mark {n}");
-        file.write_all_at(mark.as_bytes(), made.front.payload_offset + at).unwrap();
+        file.write_all_at(mark.as_bytes(), made.front.payload_offset + at)
+            .unwrap();
     }
     for offset in [0, 64 * 512] {
         let at = made.mount(&made.image, offset, "");
@@ -165,7 +270,11 @@ fn a_file_of_five_gib_is_read_whole_by_the_kernel() {
             payload.read_exact_at(&mut bytes, *mark).unwrap();
             assert_eq!(String::from_utf8_lossy(&bytes), format!("mark {n}"));
         }
-        assert_eq!(fs::read_dir(at.join("LiveOS")).unwrap().count(), 2, "one name");
+        assert_eq!(
+            fs::read_dir(at.join("LiveOS")).unwrap().count(),
+            2,
+            "one name"
+        );
         drop(payload);
         run("umount", &[text(&at)]);
     }
@@ -196,11 +305,13 @@ fn write_tree(dir: &Path, entries: &[Entry]) -> PathBuf {
     let file = fs::File::create(&image).unwrap();
     file.set_len(u64::from(at) * SECTOR).unwrap();
     for (sector, bytes) in plan.bytes(&facts).unwrap() {
-        file.write_all_at(&bytes, u64::from(sector) * SECTOR).unwrap();
+        file.write_all_at(&bytes, u64::from(sector) * SECTOR)
+            .unwrap();
     }
     for (entry, extent) in entries.iter().zip(&extents) {
         if let What::File { .. } = entry.what {
-            file.write_all_at(&entry.path, u64::from(extent.sector) * SECTOR).unwrap();
+            file.write_all_at(&entry.path, u64::from(extent.sector) * SECTOR)
+                .unwrap();
         }
     }
     image
@@ -210,7 +321,12 @@ fn write_tree(dir: &Path, entries: &[Entry]) -> PathBuf {
 fn read_tree(at: &Path, root: &Path, found: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
     for entry in fs::read_dir(at).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
+        let name = path
+            .strip_prefix(root)
+            .unwrap()
+            .as_os_str()
+            .as_bytes()
+            .to_vec();
         let meta = fs::symlink_metadata(&path).unwrap();
         if meta.is_dir() {
             read_tree(&path, root, found);
@@ -228,7 +344,10 @@ fn expected(entries: &[Entry]) -> BTreeMap<Vec<u8>, Vec<u8>> {
         What::Symlink { target } => [b"-> ", &target[..]].concat(),
         _ => entry.path.clone(),
     };
-    entries.iter().map(|entry| (entry.path.clone(), of(entry))).collect()
+    entries
+        .iter()
+        .map(|entry| (entry.path.clone(), of(entry)))
+        .collect()
 }
 
 /// Mounts with Rock Ridge and compares all; with Joliet and compares how many files there are.
@@ -242,13 +361,21 @@ fn check_tree(entries: &[Entry]) {
     read_tree(&at, &at, &mut found);
     run("umount", &[text(&at)]);
     let wanted = expected(entries);
-    let odd: Vec<_> = wanted.iter().filter(|(k, v)| found.get(*k) != Some(v)).collect();
-    assert!(odd.is_empty() && found.len() == wanted.len(), "{odd:?} of {found:?}");
+    let odd: Vec<_> = wanted
+        .iter()
+        .filter(|(k, v)| found.get(*k) != Some(v))
+        .collect();
+    assert!(
+        odd.is_empty() && found.len() == wanted.len(),
+        "{odd:?} of {found:?}"
+    );
     run("mount", &["-o", "loop,ro,norock", text(&image), text(&at)]);
     let mut found = BTreeMap::new();
     read_tree(&at, &at, &mut found);
     run("umount", &[text(&at)]);
-    let files = entries.iter().filter(|e| matches!(e.what, What::File { .. }));
+    let files = entries
+        .iter()
+        .filter(|e| matches!(e.what, What::File { .. }));
     let mut contents: Vec<_> = files.map(|e| e.path.clone()).collect();
     contents.sort();
     let mut read: Vec<_> = found.into_values().collect();
