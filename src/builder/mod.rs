@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+pub mod bios;
 mod boot;
 mod compress;
 mod drivers;
@@ -18,7 +19,9 @@ mod iso;
 mod kernel;
 mod label;
 mod left_out;
+pub mod loopback;
 mod manifest;
+pub mod medium;
 mod menu;
 mod modules;
 mod mounts;

@@ -20,6 +20,7 @@ pub mod fields;
 pub mod glob;
 pub mod gpt;
 pub mod iso9660;
+pub mod isolinux;
 pub mod isomd5;
 pub mod luks;
 pub mod lvm;
@@ -77,6 +78,16 @@ impl ByteSource for [u8] {
 
     fn len(&self) -> u64 {
         <[u8]>::len(self) as u64
+    }
+}
+
+impl ByteSource for Vec<u8> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.as_slice().read_at(offset, buf)
+    }
+
+    fn len(&self) -> u64 {
+        self.as_slice().len() as u64
     }
 }
 
@@ -174,3 +185,4 @@ pub mod kmod;
 pub mod pe;
 pub mod session;
 pub mod snapshot;
+pub mod verity;
