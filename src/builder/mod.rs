@@ -13,6 +13,7 @@ mod drivers;
 mod error;
 mod esp;
 mod firmware;
+pub mod implant;
 mod initramfs;
 mod iso;
 mod kernel;
@@ -29,6 +30,9 @@ mod survey;
 mod tool;
 mod tree;
 mod uki;
+pub mod unified;
+pub mod verity;
+pub mod volume;
 mod watch;
 
 pub use drivers::Scope;
