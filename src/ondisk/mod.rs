@@ -9,29 +9,38 @@ use crate::units::{Bytes, Label};
 use std::fmt;
 
 pub mod archive;
+pub mod bootcode;
 pub mod btrfs;
 pub mod checksum;
+pub mod eltorito;
 pub mod erofs;
 pub mod exfat;
 pub mod ext;
 pub mod f2fs;
 pub mod fat;
+pub mod fatfs;
 pub mod fields;
 pub mod glob;
 pub mod gpt;
+pub mod gptcopy;
+pub mod hashtree;
 pub mod iso9660;
+pub mod isofs;
 pub mod isomd5;
 pub mod luks;
 pub mod lvm;
 pub mod mbr;
 pub mod mdraid;
 pub mod ntfs;
+pub mod pesections;
 pub mod probe;
+pub mod regions;
 pub mod squashfs;
 pub mod swap;
 pub mod table;
 pub mod text;
 pub mod udf;
+pub mod window;
 pub mod xfs;
 
 /// Where bytes come from: a device, a file, a slice of a test.
