@@ -211,7 +211,7 @@ fn a_foreign_medium_is_compared_with_its_implanted_checksum_by_name() {
         whole.not_covered
     );
     let file = medium.range("payload");
-    bytes[file.start as usize + 300_000] ^= 1;
+    bytes[file.start as usize + 100_000] ^= 1;
     let found = verified(&bytes);
     assert_eq!(found.damage.len(), 1, "{}", found.text());
     assert!(

@@ -1,7 +1,7 @@
 //! A medium without a list of parts: what there is to compare, and what nothing covers.
 
 use super::verify::Work;
-use crate::layout::{LIVE_DIR, SQUASHFS_IMG};
+use crate::layout::{LIVE_DIR, MEDIUM_JSON, SQUASHFS_IMG};
 use crate::ondisk::isomd5::{self, Comparison};
 use crate::ondisk::{ReadError, read_up_to};
 use crate::units::ImageId;
@@ -23,6 +23,7 @@ pub(super) fn compare(work: &mut Work<'_>, trouble: &[String]) {
         work.unreadable("the end of the image", missing, &ReadError::PastEnd);
     }
     tables(work);
+    manifest(work);
     payloads(work);
     let by_id = image_id(work);
     let implanted = work.facts.isomd5.as_ref().map(|sum| sum.length);
@@ -70,11 +71,26 @@ fn tables(work: &mut Work<'_>) {
     }
     let fence = work.facts.mbr.as_ref().is_some_and(|mbr| mbr.protective);
     if fence && work.facts.gpt.primary.is_none() {
-        work.damaged(
-            "GPT header",
-            size..2 * size,
-            "the MBR announces it, and it is not there",
-        );
+        match work.src.len() < 2 * size {
+            true => work.unreadable("GPT header", size..2 * size, &ReadError::PastEnd),
+            false => work.damaged(
+                "GPT header",
+                size..2 * size,
+                "the MBR announces it, and it is not there",
+            ),
+        }
+    }
+}
+
+/// Our list of parts, where it is there and can't be read as one.
+fn manifest(work: &mut Work<'_>) {
+    let name = format!("/{LIVE_DIR}/{MEDIUM_JSON}");
+    let span = work.spans.iter().find(|span| span.name == name);
+    if let Some(at) = span.map(|span| span.at.clone())
+        && work.facts.manifest.is_none()
+        && at.end <= work.src.len()
+    {
+        work.damaged(&name, at, "it is no JSON of ours");
     }
 }
 
@@ -95,7 +111,8 @@ fn payloads(work: &mut Work<'_>) {
 /// Whether the payload could be compared with the image's id.
 fn image_id(work: &mut Work<'_>) -> bool {
     let path = format!("{LIVE_DIR}/{SQUASHFS_IMG}");
-    let Some(manifest) = work.facts.manifest.clone() else {
+    let manifest = work.facts.manifest.clone();
+    let Some(manifest) = manifest.filter(|manifest| !manifest.id.is_empty()) else {
         return false;
     };
     let payload = work

@@ -47,6 +47,8 @@ impl Medium {
         let iso = dir.path().join("x.iso");
         let at = medium.range("manifest");
         medium.bytes[at.start as usize..at.end as usize].fill(b' ');
+        let old = b"{\"schema\":1,\"size\":0,\"label\":\"LIVE\"}";
+        medium.bytes[at.start as usize..at.start as usize + old.len()].copy_from_slice(old);
         fs::write(&iso, &medium.bytes).unwrap();
         run("implantisomd5", &["--force", iso.to_str().unwrap()]);
         medium.bytes = fs::read(&iso).unwrap();
@@ -92,7 +94,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     (0..length).map(next).collect()
 }
 
-const MANIFEST: usize = 12_000;
+const MANIFEST: usize = 20_000;
 
 /// ISO, ESP and payload with its tree, as our builder lays them out; the manifest empty.
 fn made() -> Medium {
@@ -104,7 +106,7 @@ fn made() -> Medium {
     fs::write(at("linux.efi"), &program).unwrap();
     fs::write(at("manifest"), vec![b' '; MANIFEST]).unwrap();
     fs::create_dir(at("tree")).unwrap();
-    fs::write(at("tree/file"), noise(3, 700_000)).unwrap();
+    fs::write(at("tree/file"), noise(3, 300_000)).unwrap();
     let payload = text(&at("payload"));
     run(
         "mksquashfs",
