@@ -20,14 +20,8 @@ const LONGEST_TEXT: u64 = 16 << 20;
 const SEARCHED: u64 = 256 << 20;
 /// How its text begins.
 const BEGINNING: &[u8] = b"{\n  \"schema\":";
-/// Cylinder, head and sector as fences have them: none, sector 1, sector 2, "too far".
-const FENCES: [[u8; 3]; 5] = [
-    [0, 0, 0],
-    [0, 1, 0],
-    [0, 2, 0],
-    [0xff, 0xff, 0xff],
-    [0xfe, 0xff, 0xff],
-];
+/// Where the MBR's entries begin, which the builder lists as a part up to the sector's end.
+const ENTRIES: u64 = 446;
 /// The text of isomd5, in the volume descriptor.
 const MD5_TEXT: Range<u64> = 0x8373..0x8573;
 
@@ -229,19 +223,13 @@ fn moved_backup(src: &dyn ByteSource, manifest: &MediumManifest, part: &Part) ->
     if !moved {
         return false;
     }
-    if part.offset == 0 && bytes.len() >= bootcode::RECORD {
-        // Tools write the cylinders of a fence in different ways, so each is tried.
-        let entry = (0..4)
-            .map(|n| 446 + n * 16)
-            .find(|at| bytes[at + 4] == 0xee);
-        let Some(at) = entry else { return false };
-        bytes[at + 12..at + 16].copy_from_slice(&(last as u32).to_le_bytes());
-        let ways = FENCES.iter().flat_map(|from| FENCES.map(|to| (*from, to)));
-        return ways.into_iter().any(|(from, to)| {
-            bytes[at + 1..at + 4].copy_from_slice(&from);
-            bytes[at + 5..at + 8].copy_from_slice(&to);
-            sha256_hex(&bytes) == part.sha256.to_string()
-        });
+    if part.offset == ENTRIES && part.length == LBA - ENTRIES {
+        // Cylinders are written in many ways, so they are not compared: the fence must be one,
+        // must span the stick, and must be alone.
+        let record = read_up_to(src, 0, bootcode::RECORD).unwrap_or_default();
+        let record = bootcode::parse(&record);
+        let all = (src.len() / LBA - 1).min(u32::MAX.into()) as u32;
+        return record.protective() && record.entries.len() == 1 && record.entries[0].length == all;
     } else if part.offset == LBA && has_magic(&header, 0, b"EFI PART") && bytes.len() >= 92 {
         let entries = u64::from(le32(&header, 80)) * u64::from(le32(&header, 84));
         let usable = last.saturating_sub(entries.div_ceil(LBA) + 1);

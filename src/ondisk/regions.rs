@@ -9,6 +9,9 @@ use std::ops::Range;
 
 /// Sectors of the tables that are read here, bytes.
 const LBA: u64 = 512;
+/// Where the MBR's entries begin: tools that move the backup GPT change them, and the code
+/// in front of them never.
+const MBR_ENTRIES: u64 = 446;
 /// GPT type of an EFI system partition (UEFI 2.11, table 5.7).
 pub const ESP_TYPE: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 /// Programs whose sections are told apart.
@@ -40,7 +43,8 @@ fn push(all: &mut Vec<Span>, name: impl Into<String>, at: Range<u64>) {
 fn tables(src: &dyn ByteSource, all: &mut Vec<Span>) -> Result<(), ReadError> {
     let record = read_up_to(src, 0, bootcode::RECORD)?;
     if bootcode::parse(&record).signed {
-        push(all, "MBR", 0..LBA);
+        push(all, "MBR", 0..MBR_ENTRIES);
+        push(all, "MBR entries", MBR_ENTRIES..LBA);
     }
     let primary = gptcopy::read_copy(src, 1, LBA as u32)?;
     let mut copies = vec![("GPT", primary.clone())];
