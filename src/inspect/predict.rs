@@ -58,9 +58,12 @@ pub struct Prediction {
     pub reasons: Vec<String>,
 }
 
+/// A way's decision.
+type Decide = fn(&Facts) -> Told;
+
 /// All six ways.
 pub fn predict(facts: &Facts) -> Vec<Prediction> {
-    let ways: [(Way, fn(&Facts) -> Told); 6] = [
+    let ways: [(Way, Decide); 6] = [
         (Way::UefiDvd, uefi_dvd),
         (Way::UefiStick, uefi_stick),
         (Way::BiosDvd, bios_dvd),

@@ -242,7 +242,11 @@ impl Table<'_> {
             FatType::Fat12 => {
                 let pair = le16(&self.bytes, n + n / 2);
                 (
-                    u32::from(if n % 2 == 0 { pair & 0xfff } else { pair >> 4 }),
+                    u32::from(if n.is_multiple_of(2) {
+                        pair & 0xfff
+                    } else {
+                        pair >> 4
+                    }),
                     0xff7,
                 )
             }

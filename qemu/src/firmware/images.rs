@@ -37,7 +37,7 @@ enum Esp {
     Small,
     /// FAT16 of 40 MiB, the loader behind 34.
     Large,
-    /// FAT32 with far too few clusters.
+    /// FAT32 that counts far too few clusters; mtools refuses to fill one, so it shrinks after.
     Fat32,
     /// Without EFI/BOOT/BOOTX64.EFI.
     NoFallback,
@@ -282,10 +282,9 @@ impl Image {
 
 impl Esp {
     fn make(self, to: &Path, loader: &Path, dir: &Path) -> Result<()> {
-        let size = if self == Esp::Large {
-            40 * MIB
-        } else {
-            4 * MIB
+        let size = match self {
+            Esp::Large | Esp::Fat32 => 40 * MIB,
+            Esp::Small | Esp::NoFallback => 4 * MIB,
         };
         File::create(to)?.set_len(size)?;
         let bits = if self == Esp::Fat32 { "32" } else { "16" };
@@ -315,7 +314,16 @@ impl Esp {
             Esp::NoFallback => "::EFI/BOOT/OTHER.EFI",
             _ => "::EFI/BOOT/BOOTX64.EFI",
         };
-        mtools("mcopy", &[], Some(loader), target)
+        mtools("mcopy", &[], Some(loader), target)?;
+        if self == Esp::Fat32 {
+            // BPB_TotSec32 of the boot sector and of its copy (FAT specification 1.03).
+            let file = File::options().write(true).open(to)?;
+            for sector in [0, 6] {
+                let half = (20 * MIB / SECTOR) as u32;
+                file.write_all_at(&half.to_le_bytes(), sector * SECTOR + 0x20)?;
+            }
+        }
+        Ok(())
     }
 }
 
