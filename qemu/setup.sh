@@ -38,7 +38,8 @@ udftools UDF images
 genisoimage ISO images of another maker
 cryptsetup-bin LUKS images
 isomd5sum ISO images with an implanted checksum
-libarchive-tools tar archives of another maker (bsdtar)'
+libarchive-tools tar archives of another maker (bsdtar)
+isolinux boot code of a BIOS, for images that firmware judges'
 
 # Named by whoever sources this.
 : "${root:?}"
