@@ -34,6 +34,12 @@ pub const MODULE_DICTIONARY: &str = "modules.zdict";
 /// systemd-boot's menu shows it twice.
 pub const UKI_PATH: &str = "EFI/liveroot/linux.efi";
 
+/// The kernel and the initramfs as plain files of the ISO's tree, for boot loaders that start
+/// no UKI: isolinux, and GRUB from the image as a file (`boot/grub/loopback.cfg`).
+pub const BOOT_KERNEL: &str = "boot/vmlinuz";
+/// See [`BOOT_KERNEL`].
+pub const BOOT_INITRAMFS: &str = "boot/initramfs";
+
 /// Source of the root overlay in `/proc/mounts`; scripts detect live systems by it.
 pub const OVERLAY_SOURCE: &str = "LiveOS_rootfs";
 

@@ -135,10 +135,24 @@ impl fmt::Debug for ImageId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
-impl fmt::Display for Moment {
-    /// `2026-11-24 10:57 UTC`. Days are counted in years that begin in March, so that a leap
-    /// day is the last one (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// A [`Moment`] as a calendar shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Civil {
+    pub year: u64,
+    /// From 1.
+    pub month: u64,
+    /// From 1.
+    pub day: u64,
+    pub hour: u64,
+    pub minute: u64,
+    pub second: u64,
+}
+
+impl Moment {
+    /// Its date in UTC. Days are counted in years that begin in March, so that a leap day is
+    /// the last one (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+    pub fn civil(self) -> Civil {
         let (days, second) = (self.0 / 86_400 + 719_468, self.0 % 86_400);
         let (era, day) = (days / 146_097, days % 146_097);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -150,8 +164,28 @@ impl fmt::Display for Moment {
         } else {
             (month - 9, 1)
         };
-        let year = era * 400 + year + next;
-        let (hour, minute) = (second / 3600, second % 3600 / 60);
+        Civil {
+            year: year + era * 400 + next,
+            month,
+            day,
+            hour: second / 3600,
+            minute: second % 3600 / 60,
+            second: second % 60,
+        }
+    }
+}
+
+impl fmt::Display for Moment {
+    /// `2026-11-24 10:57 UTC`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Civil {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            ..
+        } = self.civil();
         write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
     }
 }

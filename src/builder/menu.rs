@@ -10,7 +10,7 @@ use crate::units::Label;
 /// The kernel's limit (`COMMAND_LINE_SIZE` of x86) without its NUL.
 const MAX_WORDS: usize = 2047;
 /// Seconds until the menu starts its first entry.
-const TIMEOUT: u32 = 5;
+pub const TIMEOUT: u32 = 5;
 
 /// An entry of the menu.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

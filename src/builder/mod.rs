@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+pub mod bios;
 mod boot;
 mod compress;
 mod drivers;
@@ -17,7 +18,9 @@ mod initramfs;
 mod iso;
 mod kernel;
 mod label;
+pub mod loopback;
 mod manifest;
+pub mod medium;
 mod menu;
 mod modules;
 mod mounts;

@@ -3,6 +3,9 @@
 //! ECMA-119 8.4 (descriptors of 2,048 bytes from sector 16 on), Joliet 1.0 (UCS-2 label);
 //! label and UUID as libblkid's `superblocks/iso9660.c` makes them.
 
+/// The other way: a tree's facts to bytes.
+pub mod write;
+
 use super::fields::{be16, be32, byte, has_magic, le16, le32, slice};
 use super::{FsFacts, FsKind, text};
 use crate::units::{Bytes, Label};

@@ -20,6 +20,7 @@ pub mod fields;
 pub mod glob;
 pub mod gpt;
 pub mod iso9660;
+pub mod isolinux;
 pub mod isomd5;
 pub mod luks;
 pub mod lvm;
