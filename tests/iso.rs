@@ -22,7 +22,11 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 fn have_programs(programs: &[&str]) -> bool {
-    let found = |name: &&str| ["/usr/bin", "/usr/sbin"].iter().any(|d| Path::new(d).join(name).exists());
+    let found = |name: &&str| {
+        ["/usr/bin", "/usr/sbin"]
+            .iter()
+            .any(|d| Path::new(d).join(name).exists())
+    };
     programs.iter().all(|name| have(name, found(name)))
 }
 
@@ -33,16 +37,34 @@ fn xorriso_reads_what_it_would_have_written() {
     }
     let made = Made::small(Start::Uefi);
     let image = text(&made.image).to_owned();
-    let report = run("xorriso", &["-no_rc", "-indev", &image, "-report_el_torito", "plain"]);
+    let report = run(
+        "xorriso",
+        &["-no_rc", "-indev", &image, "-report_el_torito", "plain"],
+    );
     let esp = made.layout.esp_offset / SECTOR;
-    let boot = report.lines().find(|l| l.starts_with("El Torito boot img :")).unwrap();
+    let boot = report
+        .lines()
+        .find(|l| l.starts_with("El Torito boot img :"))
+        .unwrap();
     let words: Vec<&str> = boot.split_whitespace().skip(5).collect();
     assert_eq!(words[0], "1", "{boot}");
     assert_eq!(words[1], "UEFI", "{boot}");
     assert_eq!(words[2], "y", "{boot}");
     assert_eq!(words[words.len() - 1], esp.to_string(), "{boot}");
     let out = made.dir.path().join("out");
-    run("xorriso", &["-no_rc", "-osirrox", "on", "-indev", &image, "-extract", "/", text(&out)]);
+    run(
+        "xorriso",
+        &[
+            "-no_rc",
+            "-osirrox",
+            "on",
+            "-indev",
+            &image,
+            "-extract",
+            "/",
+            text(&out),
+        ],
+    );
     made.compare(&out);
     let volume = run("xorriso", &["-no_rc", "-indev", &image, "-toc"]);
     assert!(volume.contains("'My Label'"), "{volume}");
@@ -71,13 +93,26 @@ fn isoinfo_finds_joliet_rock_ridge_and_the_size_of_the_whole_file() {
     assert!(said.contains(&size), "{size} is not in: {said}");
     for flag in ["-R", "-J"] {
         let listed = run("isoinfo", &["-f", flag, "-i", &image]);
-        for path in ["/LiveOS/squashfs.img", "/EFI/BOOT/BOOTX64.EFI", "/boot/vmlinuz"] {
-            assert!(listed.lines().any(|l| l == path), "{flag}: {path} is not in {listed}");
+        for path in [
+            "/LiveOS/squashfs.img",
+            "/EFI/BOOT/BOOTX64.EFI",
+            "/boot/vmlinuz",
+        ] {
+            assert!(
+                listed.lines().any(|l| l == path),
+                "{flag}: {path} is not in {listed}"
+            );
         }
     }
     let listed = run("isoinfo", &["-R", "-l", "-i", &image]);
-    let file = listed.lines().find(|l| l.ends_with("liveroot.json")).unwrap();
-    assert!(file.contains("-r--r--r--") && file.contains("Nov 14 2023"), "{file}");
+    let file = listed
+        .lines()
+        .find(|l| l.ends_with("liveroot.json"))
+        .unwrap();
+    assert!(
+        file.contains("-r--r--r--") && file.contains("Nov 14 2023"),
+        "{file}"
+    );
 }
 
 #[test]
@@ -88,7 +123,12 @@ fn the_kernel_mounts_the_whole_and_partition_one() {
     enter();
     for start in [Start::Uefi, Start::Both] {
         let made = Made::small(start);
-        for (offset, options) in [(0, ""), (64 * 512, ""), (0, ",norock"), (64 * 512, ",norock")] {
+        for (offset, options) in [
+            (0, ""),
+            (64 * 512, ""),
+            (0, ",norock"),
+            (64 * 512, ",norock"),
+        ] {
             let at = made.mount(&made.image, offset, options);
             if options.is_empty() {
                 made.compare(&at);
@@ -131,9 +171,16 @@ fn bios_comes_before_uefi_and_isolinux_knows_where_it_lies() {
     assert_eq!(bytes[program + 64..program + 68], *b"\xfb\xc0\x78\x70");
     assert_eq!(le32(program + 8), 16);
     assert_eq!(le32(program + 12) as usize * 2048, program);
-    assert_eq!(le32(432) as usize * 512, program, "the master boot record finds it");
+    assert_eq!(
+        le32(432) as usize * 512,
+        program,
+        "the master boot record finds it"
+    );
     assert_eq!(bytes[catalogue + 65], 0xef);
-    assert_eq!(u64::from(le32(catalogue + 104)) * SECTOR, made.layout.esp_offset);
+    assert_eq!(
+        u64::from(le32(catalogue + 104)) * SECTOR,
+        made.layout.esp_offset
+    );
 }
 
 #[test]
@@ -151,10 +198,14 @@ fn a_file_of_five_gib_is_read_whole_by_the_kernel() {
     const LENGTH: u64 = (5 << 30) + 1234;
     let made = Made::new(&small_files(), LENGTH, ESP, Start::Uefi);
     let marks = [0, (4 << 30) - 2048 - 3, (4 << 30) - 2048, LENGTH - 7];
-    let file = fs::OpenOptions::new().write(true).open(&made.image).unwrap();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(&made.image)
+        .unwrap();
     for (n, at) in marks.iter().enumerate() {
         let mark = format!("mark {n}");
-        file.write_all_at(mark.as_bytes(), made.front.payload_offset + at).unwrap();
+        file.write_all_at(mark.as_bytes(), made.front.payload_offset + at)
+            .unwrap();
     }
     for offset in [0, 64 * 512] {
         let at = made.mount(&made.image, offset, "");
@@ -165,7 +216,11 @@ fn a_file_of_five_gib_is_read_whole_by_the_kernel() {
             payload.read_exact_at(&mut bytes, *mark).unwrap();
             assert_eq!(String::from_utf8_lossy(&bytes), format!("mark {n}"));
         }
-        assert_eq!(fs::read_dir(at.join("LiveOS")).unwrap().count(), 2, "one name");
+        assert_eq!(
+            fs::read_dir(at.join("LiveOS")).unwrap().count(),
+            2,
+            "one name"
+        );
         drop(payload);
         run("umount", &[text(&at)]);
     }
@@ -196,11 +251,13 @@ fn write_tree(dir: &Path, entries: &[Entry]) -> PathBuf {
     let file = fs::File::create(&image).unwrap();
     file.set_len(u64::from(at) * SECTOR).unwrap();
     for (sector, bytes) in plan.bytes(&facts).unwrap() {
-        file.write_all_at(&bytes, u64::from(sector) * SECTOR).unwrap();
+        file.write_all_at(&bytes, u64::from(sector) * SECTOR)
+            .unwrap();
     }
     for (entry, extent) in entries.iter().zip(&extents) {
         if let What::File { .. } = entry.what {
-            file.write_all_at(&entry.path, u64::from(extent.sector) * SECTOR).unwrap();
+            file.write_all_at(&entry.path, u64::from(extent.sector) * SECTOR)
+                .unwrap();
         }
     }
     image
@@ -210,7 +267,12 @@ fn write_tree(dir: &Path, entries: &[Entry]) -> PathBuf {
 fn read_tree(at: &Path, root: &Path, found: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
     for entry in fs::read_dir(at).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
+        let name = path
+            .strip_prefix(root)
+            .unwrap()
+            .as_os_str()
+            .as_bytes()
+            .to_vec();
         let meta = fs::symlink_metadata(&path).unwrap();
         if meta.is_dir() {
             read_tree(&path, root, found);
@@ -228,7 +290,10 @@ fn expected(entries: &[Entry]) -> BTreeMap<Vec<u8>, Vec<u8>> {
         What::Symlink { target } => [b"-> ", &target[..]].concat(),
         _ => entry.path.clone(),
     };
-    entries.iter().map(|entry| (entry.path.clone(), of(entry))).collect()
+    entries
+        .iter()
+        .map(|entry| (entry.path.clone(), of(entry)))
+        .collect()
 }
 
 /// Mounts with Rock Ridge and compares all; with Joliet and compares how many files there are.
@@ -242,13 +307,21 @@ fn check_tree(entries: &[Entry]) {
     read_tree(&at, &at, &mut found);
     run("umount", &[text(&at)]);
     let wanted = expected(entries);
-    let odd: Vec<_> = wanted.iter().filter(|(k, v)| found.get(*k) != Some(v)).collect();
-    assert!(odd.is_empty() && found.len() == wanted.len(), "{odd:?} of {found:?}");
+    let odd: Vec<_> = wanted
+        .iter()
+        .filter(|(k, v)| found.get(*k) != Some(v))
+        .collect();
+    assert!(
+        odd.is_empty() && found.len() == wanted.len(),
+        "{odd:?} of {found:?}"
+    );
     run("mount", &["-o", "loop,ro,norock", text(&image), text(&at)]);
     let mut found = BTreeMap::new();
     read_tree(&at, &at, &mut found);
     run("umount", &[text(&at)]);
-    let files = entries.iter().filter(|e| matches!(e.what, What::File { .. }));
+    let files = entries
+        .iter()
+        .filter(|e| matches!(e.what, What::File { .. }));
     let mut contents: Vec<_> = files.map(|e| e.path.clone()).collect();
     contents.sort();
     let mut read: Vec<_> = found.into_values().collect();

@@ -84,10 +84,13 @@ pub fn find(choice: Choice, tree: Read<'_>, host: Read<'_>) -> Result<Found> {
         }
     }
     let missing = missing.unwrap_or_else(|| format!("{}/{PROGRAM}", PLACES[0].0));
-    let finding = format!("it is neither in the tree nor on this machine: no start by BIOS (/{missing})");
+    let finding =
+        format!("it is neither in the tree nor on this machine: no start by BIOS (/{missing})");
     match choice {
         Choice::Require => Err(Error::input("isolinux", finding, REMEDY)),
-        _ => Ok(Found::Without(Some(format!("isolinux: {finding}; {REMEDY}")))),
+        _ => Ok(Found::Without(Some(format!(
+            "isolinux: {finding}; {REMEDY}"
+        )))),
     }
 }
 
@@ -212,12 +215,24 @@ mod tests {
         let Found::Without(Some(why)) = find(Choice::Auto, &tree, &host).unwrap() else {
             panic!("half here, half there");
         };
-        assert!(why.contains(DEBIAN[2]) && why.contains("syslinux-common"), "{why}");
+        assert!(
+            why.contains(DEBIAN[2]) && why.contains("syslinux-common"),
+            "{why}"
+        );
         assert!(find(Choice::Require, &tree, &host).is_err());
         let all = root(&DEBIAN);
-        assert!(matches!(find(Choice::Auto, &tree, &all), Ok(Found::Files(_))));
+        assert!(matches!(
+            find(Choice::Auto, &tree, &all),
+            Ok(Found::Files(_))
+        ));
         assert_eq!(find(Choice::No, &all, &all).unwrap(), Found::Without(None));
-        let names = ["isolinux.bin", "isohdpfx.bin", "ldlinux.c32", "menu.c32", "libutil.c32"];
+        let names = [
+            "isolinux.bin",
+            "isohdpfx.bin",
+            "ldlinux.c32",
+            "menu.c32",
+            "libutil.c32",
+        ];
         let paths = names.map(|name| format!("usr/share/syslinux/{name}"));
         let fedora = root(&paths.each_ref().map(String::as_str));
         let Found::Files(bios) = find(Choice::Require, &fedora, &tree).unwrap() else {
@@ -232,8 +247,14 @@ mod tests {
         let entries = super::super::menu::entries(&label, Some("quiet"), "X^Y").unwrap();
         let text = menu(&entries, true);
         assert!(text.starts_with("UI menu.c32\n"), "{text}");
-        assert!(text.contains("TIMEOUT 50\nDEFAULT liveroot-1-start\n"), "{text}");
-        assert!(text.contains("MENU LABEL Start X Y\n  LINUX /boot/vmlinuz\n"), "{text}");
+        assert!(
+            text.contains("TIMEOUT 50\nDEFAULT liveroot-1-start\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("MENU LABEL Start X Y\n  LINUX /boot/vmlinuz\n"),
+            "{text}"
+        );
         assert!(
             text.contains("  APPEND \"root=live:LABEL=A B\" rd.live.image quiet\n"),
             "{text}"

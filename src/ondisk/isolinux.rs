@@ -33,7 +33,10 @@ pub fn put_boot_info(program: &mut [u8], descriptor: u32, sector: u32) -> Option
     let length = u32::try_from(program.len()).ok()?;
     let table = program.get_mut(TABLE..SUMMED)?;
     table.fill(0);
-    for (place, number) in table.chunks_exact_mut(4).zip([descriptor, sector, length, sum]) {
+    for (place, number) in table
+        .chunks_exact_mut(4)
+        .zip([descriptor, sector, length, sum])
+    {
         place.copy_from_slice(&number.to_le_bytes());
     }
     Some(())

@@ -36,7 +36,10 @@ pub struct Made {
 /// Bytes that differ from place to place.
 fn noise(length: usize, seed: u32) -> Vec<u8> {
     let words = (0..length.div_ceil(4) as u32).flat_map(|n| {
-        (n ^ seed).wrapping_mul(2_654_435_761).rotate_left(n % 31).to_le_bytes()
+        (n ^ seed)
+            .wrapping_mul(2_654_435_761)
+            .rotate_left(n % 31)
+            .to_le_bytes()
     });
     words.take(length).collect()
 }
@@ -61,8 +64,12 @@ impl Made {
     pub fn small(start: Start) -> Made {
         let payload = noise((3 << 20) + 5000, 9);
         let made = Made::new(&small_files(), payload.len() as u64, ESP, start);
-        let file = fs::OpenOptions::new().write(true).open(&made.image).unwrap();
-        file.write_all_at(&payload, made.front.payload_offset).unwrap();
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(&made.image)
+            .unwrap();
+        file.write_all_at(&payload, made.front.payload_offset)
+            .unwrap();
         made.with(PAYLOAD, payload)
     }
 
@@ -105,7 +112,9 @@ impl Made {
         if let Some((descriptor, sector)) = front.isolinux_at() {
             isolinux::put_boot_info(&mut files[0].1, descriptor, sector).unwrap();
         }
-        let identity = Identity { disk: *b"disk of a test.." };
+        let identity = Identity {
+            disk: *b"disk of a test..",
+        };
         let layout = front.plan_all(&identity, payload, esp).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("live.iso");
@@ -148,7 +157,10 @@ impl Made {
         let at = self.dir.path().join("at");
         fs::create_dir_all(&at).unwrap();
         let options = format!("loop,ro,offset={offset}{options}");
-        run("mount", &["-t", "iso9660", "-o", &options, text(image), text(&at)]);
+        run(
+            "mount",
+            &["-t", "iso9660", "-o", &options, text(image), text(&at)],
+        );
         at
     }
 }

@@ -155,7 +155,11 @@ pub fn plan_front(input: &FrontInput<'_>) -> Result<Front> {
                 file: host,
                 offset,
                 length,
-            } => (within(&files, &file.path, host, *offset, *length)?, *length, true),
+            } => (
+                within(&files, &file.path, host, *offset, *length)?,
+                *length,
+                true,
+            ),
         };
         files.push(Placed {
             path: file.path.clone(),
@@ -164,7 +168,10 @@ pub fn plan_front(input: &FrontInput<'_>) -> Result<Front> {
             within: placed.2,
         });
     }
-    let bios = input.bios.map(|bios| bios_start(&files, &bios)).transpose()?;
+    let bios = input
+        .bios
+        .map(|bios| bios_start(&files, &bios))
+        .transpose()?;
     Ok(Front {
         plan,
         label: input.label.clone(),
@@ -184,7 +191,11 @@ fn entry(path: &str, most: u64) -> Entry {
 
 /// Where a part of another file lies.
 fn within(files: &[Placed], path: &str, host: &str, offset: u64, length: u64) -> Result<u64> {
-    let fits = |host: &&Placed| offset.checked_add(length).is_some_and(|end| end <= host.length);
+    let fits = |host: &&Placed| {
+        offset
+            .checked_add(length)
+            .is_some_and(|end| end <= host.length)
+    };
     let host = files.iter().find(|file| file.path == host).filter(fits);
     let start = host.and_then(|host| host.offset.checked_add(offset));
     start.filter(|start| start % SECTOR == 0).ok_or_else(|| {
@@ -273,7 +284,10 @@ impl Front {
         let mut pieces = table::pieces(identity, &partitions, &code)?;
         pieces.push((u64::from(CATALOGUE) * SECTOR, catalogue.bytes().to_vec()));
         let iso = self.plan.bytes(&facts).map_err(refused)?;
-        pieces.extend(iso.into_iter().map(|(at, bytes)| (u64::from(at) * SECTOR, bytes)));
+        pieces.extend(
+            iso.into_iter()
+                .map(|(at, bytes)| (u64::from(at) * SECTOR, bytes)),
+        );
         pieces.sort_by_key(|(at, _)| *at);
         Ok(Layout {
             length,
