@@ -27,7 +27,8 @@ fn a_tree_becomes_an_iso_whose_parts_lie_where_they_should() {
         .unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(result["schema"], 1);
+    assert_eq!(result["schema"], 2);
+    check_result(&result);
     assert_eq!(result["kernel"]["release"], RELEASE);
     assert_eq!(
         result["words"],
@@ -62,6 +63,48 @@ fn a_tree_becomes_an_iso_whose_parts_lie_where_they_should() {
         1,
         "only the ISO is left"
     );
+}
+
+/// The parts are the whole, and what scripts look for is there.
+fn check_result(result: &serde_json::Value) {
+    let sizes = &result["sizes"];
+    let size = |name: &str| {
+        sizes[name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{name}: {sizes}"))
+    };
+    let parts = [
+        "payload_data",
+        "payload_fragments",
+        "payload_tables",
+        "verity",
+    ];
+    assert!(
+        parts.map(size).iter().sum::<u64>() <= size("payload"),
+        "{sizes}"
+    );
+    let parts = ["payload", "files", "esp", "structures"];
+    assert!(
+        parts.map(size).iter().sum::<u64>() <= size("iso"),
+        "{sizes}"
+    );
+    let fits: Vec<_> = result["fits"].as_array().unwrap().iter().collect();
+    assert!(fits.iter().all(|fit| fit["fits"] == true), "{fits:?}");
+    let on: Vec<_> = fits.iter().map(|fit| fit["on"].as_str().unwrap()).collect();
+    assert_eq!(
+        on,
+        ["cd", "dvd", "dvd-dl", "fat32-file", "fat32-copy", "esp"]
+    );
+    for field in [
+        "root_hash",
+        "bios",
+        "squashfs",
+        "duplicates",
+        "raw",
+        "directories",
+    ] {
+        assert!(result.get(field).is_some(), "{field}");
+    }
 }
 
 /// GPT (UEFI 2.11, 5.3): partition 1 from sector 64 with the payload in it, the ESP behind.
@@ -430,6 +473,13 @@ fn usage_errors_exit_with_2() {
         2,
         &["--no-such-option"],
     );
+    let twice = ["--fast", "--small"];
+    bench.refused(bench.command().args(twice), 2, &["--small"]);
+    let level = ["--compressor", "xz", "--level", "3"];
+    bench.refused(bench.command().args(level), 2, &["xz has no levels"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    let words = ["build", "/", "-o", "-"];
+    bench.refused(command.args(words), 2, &["a pipe cannot take it"]);
 }
 
 #[test]

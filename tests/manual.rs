@@ -1,4 +1,5 @@
-//! The manual and the README know every kernel word, and say what the table says.
+//! The manual and the README know every kernel word, and say what the table says; the manual
+//! has each option and each field of a result.
 //!
 //! `BLESS=1 cargo test --test manual` writes man/liveroot.cmdline.7 anew.
 #![allow(clippy::unwrap_used)]
@@ -84,6 +85,53 @@ fn the_manual_says_what_the_table_says() {
         "BLESS=1 cargo test --test manual writes {}",
         path.display()
     );
+}
+
+/// Each long option of a command and those below it.
+fn options(command: &clap::Command, found: &mut Vec<String>) {
+    let own = command.get_arguments().filter_map(clap::Arg::get_long);
+    found.extend(own.map(|long| format!("--{long}")));
+    for below in command.get_subcommands() {
+        options(below, found);
+    }
+}
+
+#[test]
+fn the_manual_has_every_option() {
+    let manual = include_str!("../man/liveroot.1").replace("\\-", "-");
+    let mut named = Vec::new();
+    options(&liveroot::cli::command(), &mut named);
+    assert!(named.len() > 15, "{named:?}");
+    for option in named {
+        let is_word = |at: usize| {
+            !manual[at + option.len()..].starts_with(|c: char| c == '-' || c.is_alphanumeric())
+        };
+        let entry = manual.match_indices(&option).any(|(at, _)| is_word(at));
+        assert!(entry, "{option} is missing in man/liveroot.1");
+    }
+}
+
+#[test]
+fn the_manual_has_every_field_of_the_result() {
+    let manual = include_str!("../man/liveroot.1");
+    let source = include_str!("../src/builder/output.rs");
+    let of = |name: &str| -> Vec<&str> {
+        let start = source.find(&format!("pub struct {name} {{")).unwrap();
+        let body = source[start..]
+            .lines()
+            .skip(1)
+            .take_while(|line| *line != "}");
+        body.filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next())
+            .collect()
+    };
+    let fields = [of("Outcome"), of("Sizes"), of("Packing")].concat();
+    assert!(fields.len() > 30, "{fields:?}");
+    for field in fields {
+        assert!(
+            manual.contains(field),
+            "{field} is missing in man/liveroot.1"
+        );
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod agent;
 pub mod bios;
 mod boot;
+mod budget;
 mod compress;
 mod drivers;
 mod error;
@@ -26,6 +27,7 @@ pub mod medium;
 mod menu;
 mod modules;
 mod mounts;
+mod options;
 mod output;
 mod scratch;
 pub mod source;
@@ -39,11 +41,15 @@ pub mod verity;
 pub mod volume;
 mod watch;
 
+pub use budget::Fit;
 pub use drivers::Scope;
 pub use error::{Error, Result};
 pub use initramfs::Parts;
 pub use menu::MenuEntry;
-pub use output::{KernelOutcome, Outcome, SCHEMA, Sizes};
+pub use options::{Options, Payload, SquashfsTool};
+pub use output::{
+    Bios, DirectoryShare, Duplicates, KernelOutcome, Outcome, Packing, SCHEMA, Sizes,
+};
 pub use watch::Watch;
 
 use crate::layout::VERSION;
@@ -54,31 +60,6 @@ use source::Owners;
 use std::path::{Path, PathBuf};
 use tool::Tools;
 use tree::Tree;
-
-/// What is to be built, as the user said it.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Root directory of a distribution, or a tar archive of one; `-` is standard input.
-    pub tree: PathBuf,
-    /// Whose the files of the image are.
-    pub owners: Owners,
-    /// The ISO to write.
-    pub output: PathBuf,
-    /// A kernel image in place of the tree's newest.
-    pub kernel: Option<PathBuf>,
-    /// Volume label.
-    pub label: Option<String>,
-    /// More kernel words.
-    pub append: Option<String>,
-    /// An agent in place of the one beside this program.
-    pub agent: Option<PathBuf>,
-    /// Which drivers go in.
-    pub drivers: Scope,
-    /// A foreign initramfs in place of ours.
-    pub initrd: Option<PathBuf>,
-    /// The value of SOURCE_DATE_EPOCH, if it is set.
-    pub source_date_epoch: Option<String>,
-}
 
 /// Makes a medium. Whatever fails, nothing is left beside the output.
 pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
@@ -170,6 +151,12 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
         payload_offset,
         sizes,
         initramfs: initramfs.parts,
+        squashfs: Packing::default(),
+        root_hash: None,
+        bios: None,
+        duplicates: Duplicates::default(),
+        raw: 0,
+        directories: Vec::new(),
     })
 }
 

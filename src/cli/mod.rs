@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod build_args;
 mod inspect;
 mod progress;
 mod verify;
@@ -23,7 +24,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Build(build::Args),
+    Build(build_args::Args),
     Inspect(inspect::Args),
     Verify(verify::Args),
     /// In a live system: its medium, its image, where changes go and how full that is
@@ -69,11 +70,21 @@ fn tell(told: Result<String, String>) -> ExitCode {
     }
 }
 
+/// A usage error that clap cannot see, said as clap says its own.
+fn usage(why: &str) -> ExitCode {
+    let error = clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{why}\n"));
+    let _ = error.print();
+    ExitCode::from(2)
+}
+
 /// Says a line on standard error. Nobody is left to be told when that fails, and it is no
 /// reason to abort, as `eprintln!` would.
 pub(crate) fn complain(line: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "liveroot: {line}");
+    // Names of files are in it.
+    let text = line.to_string();
+    let lines: Vec<String> = text.lines().map(crate::units::shown).collect();
+    let _ = writeln!(std::io::stderr(), "liveroot: {}", lines.join("\n"));
 }
 
 #[cfg(test)]

@@ -150,6 +150,8 @@ pub fn write(
         works,
         |feed| Reader::new(source, plan, options, watch, feed).read(),
         |slot: &Slot<Tag>| {
+            // Here too: what is read ahead would be packed and written before anybody stops.
+            check(watch)?;
             let (bytes, is_packed) = slot.stored();
             let length = bytes.len() as u32;
             let block = Block {
