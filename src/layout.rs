@@ -209,15 +209,12 @@ pub struct MediumManifest {
     pub size: u64,
     /// Volume label of the medium.
     pub label: String,
-    /// Root of the payload's dm-verity tree, 64 hex digits.
+    /// The payload's hash tree.
     #[serde(default)]
-    pub root_hash: Option<ImageId>,
+    pub verity: Option<VerityManifest>,
     /// Where the payload begins on the medium, bytes.
     #[serde(default)]
     pub payload_offset: u64,
-    /// Where the superblock of its hash tree begins, bytes from the start of the payload.
-    #[serde(default)]
-    pub verity_offset: u64,
     /// Length of the whole image, bytes; what lies behind it on a larger stick is not ours.
     #[serde(default)]
     pub image_size: u64,
@@ -333,7 +330,7 @@ mod tests {
     fn a_manifest_of_an_older_builder_has_no_parts() {
         let old = r#"{"schema":1,"id":"00","size":1,"label":"L"}"#.replace("00", &"00".repeat(32));
         let old: MediumManifest = serde_json::from_str(&old).unwrap();
-        assert_eq!((old.parts.len(), old.root_hash, old.seal), (0, None, None));
+        assert_eq!((old.parts.len(), old.verity, old.seal), (0, None, None));
         let text = format!(r#"{{"label":"\"seal\"","seal": "{}"}}"#, "0".repeat(64));
         let place = seal_place(text.as_bytes()).unwrap();
         assert_eq!(&text[place], "0".repeat(64));

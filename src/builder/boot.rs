@@ -1,51 +1,169 @@
-//! What firmware starts: kernel, words and initramfs in one image, under a menu, in an EFI
-//! system partition.
+//! What firmware starts: kernel, words and initramfs in one image under a menu, in the EFI
+//! system partition and in the ISO's own tree; isolinux for a BIOS, and GRUB's loopback.cfg.
+//!
+//! All lengths are known before the payload is packed: of the image's identity, which the
+//! initramfs ends with, the bytes come later and their number does not change.
 
-use super::esp::{self, EspFile};
+use super::bios::{self, Bios, Found};
 use super::initramfs::Initramfs;
-use super::manifest;
-use super::menu;
-use super::scratch::Scratch;
-use super::tool::Tools;
-use super::uki;
-use super::{Input, Result, Tree};
-use crate::layout::UKI_PATH;
+use super::medium::{MediumFile, Place};
+use super::unified::{Contents, Unified};
+use super::volume::{self, EspLimit};
+use super::{Error, Input, Options, Result, Tree, Watch, loopback, menu};
+use crate::layout::{BOOT_INITRAMFS, BOOT_KERNEL, UKI_PATH};
+use crate::ondisk::fat::write::Geometry;
 use crate::units::Bytes;
-use std::path::PathBuf;
+use std::path::Path;
 
-/// What firmware starts: the ESP, and the same files for the ISO's own tree.
-#[derive(Clone, Debug)]
-pub struct Boot {
-    /// The unified kernel image.
-    pub uki: PathBuf,
-    /// The image of the EFI system partition.
-    pub esp: PathBuf,
-    /// Its files.
-    pub files: Vec<EspFile>,
-    /// SHA-256 of the kernel image.
-    pub digest: [u8; 32],
+/// Where firmware looks when nobody told it (UEFI 2.11, 3.5.1.1).
+const FALLBACK: &str = "EFI/BOOT/BOOTX64.EFI";
+
+/// What firmware starts, but for the unified kernel image, whose parts these are.
+#[derive(Debug)]
+pub struct Boot<'a> {
+    input: &'a Input,
+    osrel: Vec<u8>,
+    words: String,
+    epoch: u64,
+    /// Small files of the ESP: path, and bytes.
+    pub esp: Vec<(String, Vec<u8>)>,
+    /// Small files that are on the ISO alone; isolinux first, if there is one.
+    pub iso: Vec<(String, Vec<u8>)>,
+    /// isolinux, when the medium starts by BIOS.
+    pub bios: Option<Bios>,
 }
 
-/// What the image's identity will add to the initramfs, at most.
-const IDENTITY: u64 = 4096;
+impl<'a> Boot<'a> {
+    /// Gathers it, from the tree and from the host.
+    ///
+    /// # Errors
+    /// When a file can't be read, or BIOS is required and isolinux is nowhere.
+    pub fn gather(
+        tree: &Tree,
+        input: &'a Input,
+        options: &Options,
+        epoch: u64,
+        watch: &dyn Watch,
+    ) -> Result<Boot<'a>> {
+        let osrel = match tree.read("etc/os-release")? {
+            Some(text) => Some(text),
+            None => tree.read("usr/lib/os-release")?,
+        };
+        let host = |path: &str| read_host(&Path::new("/").join(path));
+        let bios = match bios::find(options.bios, &|path| tree.read(path), &host)? {
+            Found::Files(bios) => Some(bios),
+            Found::Without(why) => {
+                if let Some(why) = why {
+                    watch.warn(&why);
+                }
+                None
+            }
+        };
+        let mut esp = vec![(FALLBACK.to_owned(), input.systemd_boot.bytes.clone())];
+        let menu = menu::files(&input.entries).into_iter();
+        esp.extend(menu.map(|(path, text)| (path, text.into_bytes())));
+        let mut iso = bios
+            .as_ref()
+            .map_or_else(Vec::new, |bios| bios.files(&input.entries));
+        let loopback = loopback::text(&input.entries).into_bytes();
+        iso.push((loopback::PATH.to_owned(), loopback));
+        let first = input.entries.first();
+        Ok(Boot {
+            input,
+            osrel: osrel.unwrap_or_else(|| b"ID=linux\nPRETTY_NAME=Linux\n".to_vec()),
+            words: first.map(|entry| entry.words.clone()).unwrap_or_default(),
+            epoch,
+            esp,
+            iso,
+            bios,
+        })
+    }
 
-/// Refuses what cannot fit, before the payload is packed, which takes the most time.
-pub fn check_size(input: &Input, initramfs: &Initramfs) -> Result<()> {
-    let file = |path: &str, size: u64| EspFile {
-        path: path.to_owned(),
-        from: PathBuf::new(),
-        size: Bytes(size),
-    };
-    let menu = menu::files(&input.entries);
-    let mut files: Vec<EspFile> = menu
-        .iter()
-        .map(|(path, text)| file(path, text.len() as u64))
-        .collect();
-    let kernel = (input.kernel.image.len() + input.stub.bytes.len()) as u64;
-    let systemd_boot = input.systemd_boot.bytes.len() as u64;
-    files.push(file("EFI/BOOT/BOOTX64.EFI", systemd_boot));
-    files.push(file(UKI_PATH, kernel + initramfs.size().0 + IDENTITY));
-    esp::plan(&files, &parts(input, initramfs)).map(drop)
+    /// The unified kernel image with this initramfs.
+    ///
+    /// # Errors
+    /// When systemd's stub takes no sections.
+    pub fn unified<'b>(&'b self, initramfs: &'b [u8]) -> Result<Unified<'b>> {
+        let contents = Contents {
+            osrel: &self.osrel,
+            uname: self.input.kernel.release.as_bytes(),
+            cmdline: self.words.as_bytes(),
+            initrd: initramfs,
+            linux: &self.input.kernel.image,
+        };
+        let stub = &self.input.stub;
+        Unified::new(&stub.bytes, &stub.from, &contents, self.epoch)
+    }
+
+    /// Files of the ESP and their lengths.
+    pub fn esp_files(&self, unified: &Unified<'_>) -> Vec<(String, u64)> {
+        let small = self.esp.iter();
+        let mut files: Vec<_> = small
+            .map(|(path, bytes)| (path.clone(), bytes.len() as u64))
+            .collect();
+        files.push((UKI_PATH.to_owned(), unified.len()));
+        files
+    }
+
+    /// The ESP's geometry, or why there can be none: before the payload is packed, which takes
+    /// the most time.
+    ///
+    /// # Errors
+    /// When its files are too large for a disc's boot entry, and nobody asked for more.
+    pub fn geometry(
+        &self,
+        unified: &Unified<'_>,
+        initramfs: &Initramfs,
+        large: bool,
+    ) -> Result<Geometry> {
+        let limit = match large {
+            true => EspLimit::Large,
+            false => EspLimit::Countable,
+        };
+        let parts = parts(self.input, initramfs);
+        volume::geometry(&self.esp_files(unified), limit, &parts)
+    }
+
+    /// Files of the ISO's own tree, but the manifest and the payload, in the order in which they
+    /// lie. Kernel and initramfs for isolinux and GRUB are pieces of the unified image.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn medium_files(&self, unified: &Unified<'_>) -> Result<Vec<MediumFile>> {
+        let mut files: Vec<_> = bios::own(&self.esp).chain(bios::own(&self.iso)).collect();
+        let own = |path: &str, length| MediumFile {
+            path: path.to_owned(),
+            place: Place::Own { length },
+        };
+        files.push(own(UKI_PATH, unified.len()));
+        for (path, section) in [(BOOT_KERNEL, ".linux"), (BOOT_INITRAMFS, ".initrd")] {
+            let (offset, length) = unified.section(section).ok_or_else(|| {
+                Error::input(
+                    UKI_PATH,
+                    format!("it has no {section}"),
+                    "report this as a defect",
+                )
+            })?;
+            let place = Place::Within {
+                file: UKI_PATH.to_owned(),
+                offset,
+                length,
+            };
+            files.push(MediumFile {
+                path: path.to_owned(),
+                place,
+            });
+        }
+        Ok(files)
+    }
+}
+
+fn read_host(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::system("reading", path)(e)),
+    }
 }
 
 /// How many microcode files a message names.
@@ -67,55 +185,4 @@ fn parts(input: &Input, initramfs: &Initramfs) -> Vec<(String, Bytes)> {
     let menu = Bytes(input.systemd_boot.bytes.len() as u64);
     parts.push(("systemd-boot".to_owned(), menu));
     parts
-}
-
-/// Writes it.
-pub fn write(
-    tools: &Tools<'_>,
-    scratch: &Scratch,
-    tree: &Tree,
-    input: &Input,
-    initramfs: &Initramfs,
-) -> Result<Boot> {
-    let words = input
-        .entries
-        .first()
-        .map(|e| e.words.as_str())
-        .unwrap_or_default();
-    let osrel = tree
-        .read("etc/os-release")?
-        .or(tree.read("usr/lib/os-release")?);
-    let sections = uki::Sections {
-        osrel: scratch.write(
-            "os-release",
-            &osrel.unwrap_or_else(|| b"ID=linux\nPRETTY_NAME=Linux\n".to_vec()),
-        )?,
-        uname: scratch.write("uname", input.kernel.release.as_bytes())?,
-        cmdline: scratch.write("cmdline", words.as_bytes())?,
-        initrd: scratch.write("initramfs", &initramfs.bytes)?,
-    };
-    let image = scratch.path("linux.efi");
-    let mut files = vec![EspFile::new(
-        "EFI/BOOT/BOOTX64.EFI",
-        scratch.write("menu.efi", &input.systemd_boot.bytes)?,
-    )?];
-    for (n, (path, text)) in menu::files(&input.entries).iter().enumerate() {
-        files.push(EspFile::new(
-            path,
-            scratch.write(&format!("menu-{n}"), text.as_bytes())?,
-        )?);
-    }
-    uki::write(tools, &input.stub, &input.kernel, &sections, &image)?;
-    files.push(EspFile::new(UKI_PATH, image.clone())?);
-    let size = esp::plan(&files, &parts(input, initramfs))?;
-    let (digest, _) = manifest::digest_file(&image, tools.watch)?;
-    let id = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
-    let esp = scratch.path("esp.img");
-    esp::write(tools, &files, size, id, &esp)?;
-    Ok(Boot {
-        uki: image,
-        esp,
-        files,
-        digest,
-    })
 }

@@ -143,6 +143,13 @@ impl Initramfs {
         append(&mut self.bytes, segment);
     }
 
+    /// Puts another segment in the place of the last one, which was as long.
+    pub fn replace_last(&mut self, segment: &[u8]) {
+        if let Some(at) = self.bytes.len().checked_sub(segment.len()) {
+            self.bytes[at..].copy_from_slice(segment);
+        }
+    }
+
     /// Its length.
     pub fn size(&self) -> Bytes {
         Bytes(self.bytes.len() as u64)

@@ -1,49 +1,52 @@
 //! The image's identity: the SHA-256 of its payload, and the manifest that carries it to
 //! the medium and into the initramfs.
 
+use super::payload::Payload;
 use super::{Error, Result, Watch, watch};
 use crate::layout::{IMAGE_JSON, ImageManifest, MANIFEST_SCHEMA};
 use crate::ondisk::cpio::Archive;
-use crate::units::{ImageId, Label};
+use crate::units::Label;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Read;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Reads the payload once and describes it.
-pub fn describe(payload: &Path, label: &Label, watch: &dyn Watch) -> Result<ImageManifest> {
-    let (digest, size) = digest_file(payload, watch)?;
-    Ok(ImageManifest {
+/// What describes a payload.
+pub fn describe(payload: &Payload, label: &Label) -> ImageManifest {
+    ImageManifest {
         schema: MANIFEST_SCHEMA,
-        id: ImageId::from_digest(&digest),
-        size,
+        id: payload.id.clone(),
+        size: payload.size,
         label: label.to_string(),
-        verity: None,
-    })
+        verity: Some(payload.verity.clone()),
+    }
 }
 
-/// SHA-256 and length of a file.
-pub fn digest_file(path: &Path, watch: &dyn Watch) -> Result<([u8; 32], u64)> {
-    let mut file = File::open(path).map_err(Error::system("opening", path))?;
-    let len = file
-        .metadata()
-        .map_err(Error::system("looking at", path))?
-        .len();
+/// SHA-256 of a range of bytes of an open file; `path` is for messages.
+///
+/// # Errors
+/// When it can't be read or ends before the range does; a signal.
+pub fn digest_range(
+    file: &File,
+    path: &Path,
+    range: Range<u64>,
+    watch: &dyn Watch,
+) -> Result<[u8; 32]> {
+    let total = range.end.saturating_sub(range.start);
     let mut hash = Sha256::new();
-    let mut buf = vec![0; 1 << 20];
-    let mut size = 0u64;
-    loop {
+    let mut piece = vec![0; 1 << 20];
+    let mut done = 0;
+    while done < total {
         watch::check(watch)?;
-        let n = file
-            .read(&mut buf)
+        let piece = &mut piece[..(total - done).min(1 << 20) as usize];
+        file.read_exact_at(piece, range.start + done)
             .map_err(Error::system("reading", path))?;
-        if n == 0 {
-            return Ok((hash.finalize().into(), size));
-        }
-        hash.update(&buf[..n]);
-        size += n as u64;
-        watch.percent((size * 100 / len.max(1)) as u8);
+        hash.update(&*piece);
+        done += piece.len() as u64;
+        watch.progress(done, total);
     }
+    Ok(hash.finalize().into())
 }
 
 /// SHA-256 of several parts, for what stands in for clocks and chance.
@@ -56,12 +59,43 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The manifest as text: what lies on the medium and in the initramfs, byte for byte.
+/// Length of the manifest's text in the initramfs, bytes: blanks fill it up, so that all places
+/// on the medium are known before the payload is.
+const TEXT_LENGTH: usize = 1024;
+
+/// The manifest as text, of one length whatever it says.
+///
+/// # Errors
+/// None that is known.
 pub fn manifest_text(manifest: &ImageManifest) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(manifest)
+    let text = serde_json::to_vec_pretty(manifest)
         .map_err(|e| Error::system("writing", Path::new(IMAGE_JSON))(e.into()))?;
+    fill(text, TEXT_LENGTH, IMAGE_JSON)
+}
+
+/// Fills a text up with blanks, and ends it with a newline.
+///
+/// # Errors
+/// When it is longer than that.
+pub fn fill(mut text: Vec<u8>, length: usize, path: &str) -> Result<Vec<u8>> {
+    if text.len() >= length {
+        return Err(Error::input(
+            path,
+            format!("{} bytes have no place in {length}", text.len()),
+            "report this as a defect",
+        ));
+    }
+    text.resize(length - 1, b' ');
     text.push(b'\n');
     Ok(text)
+}
+
+/// The segment that stands for a manifest whose payload is not known yet: as long as that.
+///
+/// # Errors
+/// None that is known.
+pub fn blank_segment() -> Result<Vec<u8>> {
+    manifest_segment(&[b' '; TEXT_LENGTH])
 }
 
 /// The cpio segment that holds the manifest and nothing else: it can be appended to any

@@ -12,12 +12,12 @@ mod boot;
 mod budget;
 mod compress;
 mod drivers;
+mod efi;
 mod error;
-mod esp;
+mod finish;
 mod firmware;
 pub mod implant;
 mod initramfs;
-mod iso;
 mod kernel;
 mod label;
 mod left_out;
@@ -29,13 +29,14 @@ mod modules;
 mod mounts;
 mod options;
 mod output;
+mod payload;
 mod scratch;
+mod seal;
 pub mod source;
 pub mod squashfs;
 mod survey;
 mod tool;
 mod tree;
-mod uki;
 pub mod unified;
 pub mod verity;
 pub mod volume;
@@ -53,15 +54,19 @@ pub use output::{
 pub use watch::Watch;
 
 use crate::layout::VERSION;
-use crate::units::{Bytes, Label};
+use crate::units::Label;
+use boot::Boot;
 use kernel::Kernel;
 use scratch::Scratch;
-use source::Owners;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use tool::Tools;
 use tree::Tree;
 
 /// Makes a medium. Whatever fails, nothing is left beside the output.
+///
+/// # Errors
+/// What cannot be read, does not fit or cannot be booted; no space; a signal.
 pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     watch.phase("reading the tree");
     check_output(&options.output, &options.tree)?;
@@ -71,17 +76,10 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     let input = gather_input(options, &tree, watch)?;
     let survey = survey::survey(tree.source())?;
     let epoch = survey::epoch(options.source_date_epoch.as_deref(), survey.newest)?;
-    if tree.host_root().is_none() {
-        return Err(squashfs::mksquashfs::not_yet(&tree));
-    }
     let tools = Tools {
         epoch,
         scratch: scratch.dir(),
         watch,
-    };
-    let mut sizes = Sizes {
-        tree: survey.bytes,
-        ..Sizes::default()
     };
 
     watch.phase("initramfs");
@@ -89,47 +87,61 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
         Some(agent) => initramfs::build(&tree, &input.kernel, agent, options.drivers, watch)?,
         None => initramfs::read_foreign(options.initrd.as_deref().unwrap_or(Path::new("")))?,
     };
+    initramfs.append(&manifest::blank_segment()?);
 
-    boot::check_size(&input, &initramfs)?;
+    // All places before the payload are known now, and whether everything fits.
+    let boot = Boot::gather(&tree, &input, options, epoch, watch)?;
+    let (files, geometry) = {
+        let unified = boot.unified(&initramfs.bytes)?;
+        let geometry = boot.geometry(&unified, &initramfs, options.large_esp)?;
+        (boot.medium_files(&unified)?, geometry)
+    };
+    let front = finish::plan(&boot, files, &input.label, epoch, tree.source().listing())?;
+    let path = scratch.path("live.iso");
+    let image = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path);
+    let image = image.map_err(Error::system("making", &path))?;
 
-    watch.phase("payload");
-    let payload = scratch.path("squashfs.img");
-    sizes.payload = squashfs::mksquashfs::write(&tools, &tree, options.owners, &payload)?.0;
-    watch.phase("image id");
-    let manifest = manifest::describe(&payload, &input.label, watch)?;
+    let payload = payload::write(
+        &tools,
+        &tree,
+        options,
+        (&image, &path),
+        front.payload_offset,
+    )?;
+    let manifest = manifest::describe(&payload, &input.label);
     let text = manifest::manifest_text(&manifest)?;
-    initramfs.append(&manifest::manifest_segment(&text)?);
+    initramfs.replace_last(&manifest::manifest_segment(&text)?);
 
-    watch.phase("EFI system partition");
-    let boot = boot::write(&tools, &scratch, &tree, &input, &initramfs)?;
-    let manifest_file = scratch.write("liveroot.json", &text)?;
+    watch.phase("medium");
+    let medium = finish::Medium {
+        boot: &boot,
+        front: &front,
+        geometry,
+        initramfs: &initramfs.bytes,
+        manifest: &manifest,
+        payload: payload.length,
+        epoch,
+    };
+    let (layout, mut sizes) = medium.write(&image, &path, watch)?;
+    watch.phase("checksum");
+    implant::implant(&image, &path, watch)?;
+    drop(image);
+    publish(&path, &options.output, watch)?;
+
+    payload::count(&payload, &mut sizes);
+    sizes.tree = survey.bytes;
     sizes.kernel = input.kernel.image.len() as u64;
     sizes.initramfs = initramfs.size().0;
-    sizes.uki = size_of(&boot.uki)?;
-    sizes.esp = size_of(&boot.esp)?;
-
-    watch.phase("ISO");
-    check_space(&scratch, Bytes(sizes.payload + sizes.esp + 2 * sizes.uki))?;
-    let mut files: Vec<_> = boot
-        .files
-        .into_iter()
-        .map(|file| (file.path, file.from))
-        .collect();
-    files.push((iso::manifest_path(), manifest_file));
-    let guid = guid(&manifest, &boot.digest);
-    let plan = iso::IsoPlan {
-        label: input.label.clone(),
-        epoch,
-        guid,
-        esp: boot.esp,
-        files,
-        payload,
-    };
-    let image = scratch.path("live.iso");
-    let payload_offset = iso::write(&tools, &plan, &image)?;
-    sizes.iso = size_of(&image)?;
-    publish(&image, &options.output, watch)?;
-
+    sizes.iso = layout.length;
+    sizes.structures = sizes.rest();
+    let written = payload.written.as_ref();
+    let bios = boot.bios.as_ref().map(|_| Bios {
+        bytes: boot.iso.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
+    });
     Ok(Outcome {
         schema: SCHEMA,
         liveroot: VERSION,
@@ -137,38 +149,48 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
         label: manifest.label,
         image_id: manifest.id,
         kernel: KernelOutcome {
-            release: input.kernel.release,
-            file: input.kernel.file,
+            release: input.kernel.release.clone(),
+            file: input.kernel.file.clone(),
         },
         words: input
             .entries
             .first()
             .map(|e| e.words.clone())
             .unwrap_or_default(),
-        entries: input.entries,
+        entries: input.entries.clone(),
         drivers: options.drivers,
         epoch,
-        payload_offset,
+        payload_offset: front.payload_offset,
         sizes,
         initramfs: initramfs.parts,
-        squashfs: Packing::default(),
-        root_hash: None,
-        bios: None,
-        duplicates: Duplicates::default(),
-        raw: 0,
-        directories: Vec::new(),
+        squashfs: options.payload.packing(),
+        root_hash: Some(payload.verity.root_hash.to_string()),
+        bios,
+        duplicates: written.map_or_else(Duplicates::default, |written| Duplicates {
+            files: written.duplicates.0,
+            bytes: written.duplicates.1.0,
+        }),
+        raw: written.map_or(0, |written| written.raw.0),
+        directories: written.map_or_else(Vec::new, |written| {
+            written
+                .directories
+                .iter()
+                .map(DirectoryShare::from)
+                .collect()
+        }),
     })
 }
 
 /// All that can be found wrong before hours are spent.
+#[derive(Debug)]
 struct Input {
     label: Label,
     kernel: Kernel,
     /// Our agent, unless a foreign initramfs takes its place.
     agent: Option<Vec<u8>>,
     entries: Vec<MenuEntry>,
-    stub: uki::EfiProgram,
-    systemd_boot: uki::EfiProgram,
+    stub: efi::EfiProgram,
+    systemd_boot: efi::EfiProgram,
 }
 
 fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Input> {
@@ -188,12 +210,12 @@ fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Inp
         Some(_) => None,
         None => Some(agent::read_agent(options.agent.as_deref())?),
     };
-    for tool in tool::ALL {
-        tool.find()?;
+    if options.payload.tool == SquashfsTool::Mksquashfs {
+        tool::MKSQUASHFS.find()?;
     }
     let (stub, systemd_boot) = (
-        uki::find_stub(tree)?,
-        uki::find_efi(tree, uki::SYSTEMD_BOOT)?,
+        efi::find_stub(tree)?,
+        efi::find_efi(tree, efi::SYSTEMD_BOOT)?,
     );
     Ok(Input {
         label,
@@ -248,39 +270,10 @@ fn check_output(output: &Path, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A GUID that two media share only if they are the same (RFC 9562, version 8).
-fn guid(manifest: &crate::layout::ImageManifest, boot: &[u8; 32]) -> [u8; 16] {
-    let digest = manifest::digest(&[
-        b"liveroot disk",
-        manifest.id.to_string().as_bytes(),
-        manifest.label.as_bytes(),
-        boot,
-    ]);
-    let mut guid = [0; 16];
-    guid.copy_from_slice(&digest[..16]);
-    // The first three fields are little-endian on disk: the version is in byte 7.
-    guid[7] = guid[7] & 0x0f | 0x80;
-    guid[8] = guid[8] & 0x3f | 0x80;
-    guid
-}
-
-fn check_space(scratch: &Scratch, need: Bytes) -> Result<()> {
-    match error::free_space(scratch.dir()) {
-        Some(free) if free < need => Err(Error::no_space(scratch.dir(), Some(need))),
-        _ => Ok(()),
-    }
-}
-
 /// Onto the disk, then under its name: whoever sees the file sees all of it.
 fn publish(image: &Path, output: &Path, watch: &dyn Watch) -> Result<()> {
     let file = std::fs::File::open(image).map_err(Error::system("opening", image))?;
     file.sync_all().map_err(Error::system("writing", image))?;
     watch::check(watch)?;
     std::fs::rename(image, output).map_err(Error::system("renaming the finished image to", output))
-}
-
-fn size_of(path: &Path) -> Result<u64> {
-    Ok(std::fs::metadata(path)
-        .map_err(Error::system("looking at", path))?
-        .len())
 }

@@ -55,13 +55,6 @@ impl Scratch {
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
-
-    /// Writes a file into it and gives its path.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-        let path = self.path(name);
-        fs::write(&path, bytes).map_err(Error::system("writing", &path))?;
-        Ok(path)
-    }
 }
 
 impl Drop for Scratch {

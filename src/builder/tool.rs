@@ -21,20 +21,6 @@ pub struct Tool {
 
 /// Writes the payload.
 pub const MKSQUASHFS: Tool = Tool::new("mksquashfs", "squashfs-tools", "squashfs-tools");
-/// Writes the ISO.
-pub const XORRISO: Tool = Tool::new("xorriso", "xorriso", "xorriso");
-/// Adds sections to the systemd stub.
-pub const OBJCOPY: Tool = Tool::new("objcopy", "binutils", "binutils");
-/// Makes the ESP's file system.
-pub const MKFS_FAT: Tool = Tool::new("mkfs.fat", "dosfstools", "dosfstools");
-/// Makes directories in the ESP.
-pub const MMD: Tool = Tool::new("mmd", "mtools", "mtools");
-/// Copies files into the ESP.
-pub const MCOPY: Tool = Tool::new("mcopy", "mtools", "mtools");
-
-/// All that a build starts.
-pub const ALL: [Tool; 6] = [MKSQUASHFS, XORRISO, OBJCOPY, MKFS_FAT, MMD, MCOPY];
-
 /// How long a signal may go unnoticed while a tool runs.
 const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(50);
 

@@ -342,7 +342,7 @@ fn gather_iso(
                     id: manifest.id.map(String::from).unwrap_or_default(),
                     size: manifest.size,
                     label: manifest.label,
-                    root_hash: manifest.root_hash.map(String::from),
+                    root_hash: manifest.verity.map(|verity| verity.root_hash.to_string()),
                     parts: manifest.parts.len(),
                     sealed: manifest.seal.is_some(),
                 });

@@ -249,16 +249,17 @@ fn moved_backup(src: &dyn ByteSource, manifest: &MediumManifest, part: &Part) ->
 fn payload(work: &mut Work<'_>, manifest: &MediumManifest) {
     let name = format!("/{LIVE_DIR}/{SQUASHFS_IMG}");
     let start = manifest.payload_offset;
-    let end = start.saturating_add(manifest.size);
-    let Some(root) = manifest.root_hash.as_ref().and_then(digest_of) else {
+    let Some(verity) = &manifest.verity else {
         work.not_covered.push(format!("{name}: no root hash"));
         return;
     };
-    let window = Window::new(work.src, start, manifest.size);
-    let at = manifest.verity_offset;
+    // The tree lies behind the squashfs, and ends before the image does.
+    let length = manifest.image_size.saturating_sub(start);
+    let window = Window::new(work.src, start, length);
+    let (root, at) = (verity.root_hash.0, verity.hash_offset);
     let head = read_up_to(&window, at, hashtree::SUPERBLOCK).unwrap_or_default();
     let Some(superblock) = hashtree::parse(&head).filter(|s| s.data_length() <= at) else {
-        let at = start + at..end;
+        let at = start + at..start + at + hashtree::SUPERBLOCK as u64;
         work.damaged(
             &format!("{name}: hash tree"),
             at,
@@ -296,17 +297,7 @@ fn payload(work: &mut Work<'_>, manifest: &MediumManifest) {
         ));
     }
     work.compared.push(format!(
-        "{name}: {} blocks with the hash tree, and that with its root {root_hash}",
-        superblock.data_blocks,
-        root_hash = manifest.root_hash.as_ref().map_or("", |root| root.short()),
+        "{name}: {} blocks with the hash tree, and that with its root {}",
+        superblock.data_blocks, verity.root_hash
     ));
-}
-
-fn digest_of(id: &ImageId) -> Option<[u8; 32]> {
-    let text = id.to_string();
-    let mut digest = [0; 32];
-    for (n, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }

@@ -16,7 +16,8 @@ const DESCRIPTOR: u64 = 16 * SECTOR;
 const VOLUME_SPACE_SIZE_BE: usize = 84;
 /// The application use area, which counts as blanks in the sum.
 const AREA: usize = 883;
-const AREA_LENGTH: usize = 512;
+/// Bytes of the text.
+pub const AREA_LENGTH: usize = 512;
 const AREA_AT: u64 = DESCRIPTOR + AREA as u64;
 
 /// Bytes between two looks at the fragment sums: the tool's buffer. A sum of a fragment is that

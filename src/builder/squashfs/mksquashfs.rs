@@ -3,37 +3,48 @@
 //! mksquashfs sorts by itself, whatever the number of processors, and clamps times to
 //! SOURCE_DATE_EPOCH; it pads to 4 KiB, without which the kernel refuses a loop mount.
 
+use super::super::options::Payload;
 use super::super::source::Owners;
 use super::super::tool::{MKSQUASHFS, Tools, args};
 use super::super::{Error, Result, Tree};
+use super::Compressor;
 use crate::units::Bytes;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Compression level: 37 times the time of level 3 saves a tenth.
-const LEVEL: &str = "15";
-/// Larger blocks compress hardly better and make small reads slow.
-const BLOCK: &str = "128K";
-
 /// Writes the payload and gives its length.
-pub fn write(tools: &Tools<'_>, tree: &Tree, owners: Owners, to: &Path) -> Result<Bytes> {
+///
+/// # Errors
+/// An archive, which mksquashfs does not read; what mksquashfs refuses.
+pub fn write(
+    tools: &Tools<'_>,
+    tree: &Tree,
+    how: &Payload,
+    owners: Owners,
+    to: &Path,
+) -> Result<Bytes> {
     let Some(root) = tree.host_root() else {
-        return Err(not_yet(tree));
+        return Err(Error::input(
+            tree.name(),
+            "mksquashfs reads directories, and no archives",
+            "leave out --squashfs-tool, or unpack it, as root, and name the directory",
+        ));
     };
+    let block = how.block_size.to_string();
     let mut words = args([
         &root,
         &to,
         &"-noappend",
         &"-exit-on-error",
         &"-progress",
-        &"-comp",
-        &"zstd",
-        &"-Xcompression-level",
-        &LEVEL,
         &"-b",
-        &BLOCK,
+        &block,
     ]);
+    words.extend(compressor(how.compressor).into_iter().map(OsString::from));
+    if let Some(sort) = &how.sort {
+        words.extend(["-sort".into(), sort.clone().into_os_string()]);
+    }
     if owners == Owners::Root {
         words.push("-all-root".into());
     }
@@ -49,11 +60,19 @@ pub fn write(tools: &Tools<'_>, tree: &Tree, owners: Owners, to: &Path) -> Resul
     Ok(Bytes(len))
 }
 
-/// mksquashfs reads directories alone.
-pub fn not_yet(tree: &Tree) -> Error {
-    Error::input(
-        tree.name(),
-        "an archive cannot be packed yet, as long as mksquashfs packs",
-        "unpack it, as root, and name the directory",
-    )
+/// Its words for a compressor.
+fn compressor(how: Compressor) -> Vec<String> {
+    let words = |name: &str, more: &[String]| {
+        let mut words = vec!["-comp".to_owned(), name.to_owned()];
+        words.extend_from_slice(more);
+        words
+    };
+    let level = |level: i32| ["-Xcompression-level".to_owned(), level.to_string()];
+    match how {
+        Compressor::Zstd { level: n } => words("zstd", &level(n)),
+        Compressor::Gzip { level: n } => words("gzip", &level(n.min(9))),
+        Compressor::Xz { x86: false } => words("xz", &[]),
+        Compressor::Xz { x86: true } => words("xz", &["-Xbcj".to_owned(), "x86".to_owned()]),
+        Compressor::Lz4 => words("lz4", &[]),
+    }
 }
