@@ -537,6 +537,30 @@ fn all_files_become_roots_on_demand() {
 }
 
 #[test]
+fn a_build_that_waits_for_a_pipe_can_be_interrupted() {
+    let bench = Bench::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    command.args(["build", "-", "-o"]).arg(bench.iso());
+    let (stdin, stderr) = (std::process::Stdio::piped(), std::process::Stdio::piped());
+    let mut child = command.stdin(stdin).stderr(stderr).spawn().unwrap();
+    // What it says first, it says when it notices signals.
+    let mut said = [0; 8];
+    let read = std::io::Read::read_exact(child.stderr.as_mut().unwrap(), &mut said);
+    read.unwrap();
+    run("sh", &["-c", &format!("kill -TERM {}", child.id())]);
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > Duration::from_secs(30) {
+            child.kill().unwrap();
+            panic!("it still waits");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    bench.assert_nothing_left();
+}
+
+#[test]
 fn an_output_that_is_the_input_is_refused() {
     let bench = Bench::new();
     let output = bench.dir.path().join("t.tar");

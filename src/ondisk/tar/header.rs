@@ -90,16 +90,13 @@ pub fn is_header(block: &[u8; BLOCK as usize]) -> bool {
     let Some(said) = number(slice(block, 148, 8)) else {
         return false;
     };
-    let byte = |(at, byte): (usize, &u8)| {
-        if (148..156).contains(&at) {
-            b' '
-        } else {
-            *byte
-        }
-    };
-    let bytes = || block.iter().enumerate().map(byte);
-    let unsigned: i64 = bytes().map(i64::from).sum();
-    let signed: i64 = bytes().map(|byte| i64::from(byte as i8)).sum();
+    let mut block = *block;
+    block[148..156].fill(b' ');
+    let (mut unsigned, mut signed) = (0, 0);
+    for byte in block {
+        unsigned += i64::from(byte);
+        signed += i64::from(byte as i8);
+    }
     said == unsigned || said == signed
 }
 

@@ -4,6 +4,7 @@
 //! so that nobody needs to be root. A plain file is read where it lies; what is compressed or
 //! comes through a pipe is unpacked once, next to the output.
 
+mod patient;
 pub mod tree;
 mod unpack;
 

@@ -1,11 +1,11 @@
 //! Getting at an archive's bytes: where they lie, or unpacked into a file without a name.
 
 use super::Archive;
+use super::patient::Patient;
 use crate::builder::compress::{Packing, reader};
-use crate::builder::{Error, Result, Watch, watch};
+use crate::builder::{Error, Result, Watch};
 use crate::ondisk::tar::{BLOCK, is_header};
 use rustix::fs::{Mode, OFlags};
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
@@ -38,29 +38,19 @@ pub fn open(path: &Path, scratch: &Path, watch: &dyn Watch) -> Result<Archive> {
     // Another program may have read a part of what stands there already.
     let in_place = file.metadata().is_ok_and(|meta| meta.is_file())
         && file.stream_position().is_ok_and(|at| at == 0);
+    let mut file = Patient::new(file, watch);
     let mut head = Vec::new();
-    (&file)
+    (&mut file)
         .take(BLOCK)
         .read_to_end(&mut head)
-        .map_err(Error::system("reading", name.as_ref()))?;
+        .map_err(|cause| broken(&name, 0, cause))?;
     let packing = judge(&head, &name)?;
     if in_place && packing == Packing::None {
-        return Archive::new(file, name);
+        return Archive::new(file.into_file(), name);
     }
-    let total = file.metadata().map_or(0, |meta| meta.len());
-    let done = Cell::new(0);
-    let source = Counted {
-        inner: std::io::Cursor::new(head).chain(file),
-        count: &done,
-    };
-    let progress = || {
-        if total > 0 {
-            watch.progress(done.get().min(total), total);
-        }
-        watch::check(watch)
-    };
-    let source = reader(source, packing).map_err(|cause| broken(&name, 0, &cause))?;
-    let spool = unpack(source, &name, scratch, &progress)?;
+    let whole = std::io::Cursor::new(head).chain(file);
+    let source = reader(whole, packing).map_err(|cause| broken(&name, 0, cause))?;
+    let spool = unpack(source, &name, scratch)?;
     Archive::new(spool, name)
 }
 
@@ -94,12 +84,7 @@ fn judge(head: &[u8], name: &str) -> Result<Packing> {
 }
 
 /// Unpacks into a file that has no name: it is gone when the build is, however that ends.
-fn unpack(
-    mut source: impl Read,
-    name: &str,
-    scratch: &Path,
-    progress: &dyn Fn() -> Result<()>,
-) -> Result<File> {
+fn unpack(mut source: impl Read, name: &str, scratch: &Path) -> Result<File> {
     let path = scratch.join("tar");
     let system = |doing| Error::system(doing, &path);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -111,12 +96,11 @@ fn unpack(
     let mut buf = vec![0; CHUNK];
     let mut length = 0_u64;
     loop {
-        progress()?;
         let n = match source.read(&mut buf) {
             Ok(0) => break,
             Ok(n) => n,
             Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(cause) => return Err(broken(name, length, &cause)),
+            Err(cause) => return Err(broken(name, length, cause)),
         };
         spool.write_all(&buf[..n]).map_err(system("writing"))?;
         length += n as u64;
@@ -125,25 +109,14 @@ fn unpack(
     Ok(spool)
 }
 
-fn broken(name: &str, at: u64, cause: &std::io::Error) -> Error {
+fn broken(name: &str, at: u64, cause: std::io::Error) -> Error {
+    let cause = match cause.downcast::<Error>() {
+        Ok(given_up) => return given_up,
+        Err(cause) => cause,
+    };
     Error::input(
         format!("{name} (at byte {at} of what it unpacks to)"),
         format!("it cannot be read on: {cause}"),
         "copy or download it again, or make it anew",
     )
-}
-
-/// Counts what was read.
-#[derive(Debug)]
-struct Counted<'a, R> {
-    inner: R,
-    count: &'a Cell<u64>,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        self.count.set(self.count.get() + n as u64);
-        Ok(n)
-    }
 }
