@@ -14,6 +14,7 @@ mod drivers;
 mod error;
 mod esp;
 mod firmware;
+pub mod implant;
 mod initramfs;
 mod iso;
 mod kernel;
@@ -32,6 +33,9 @@ mod survey;
 mod tool;
 mod tree;
 mod uki;
+pub mod unified;
+pub mod verity;
+pub mod volume;
 mod watch;
 
 pub use drivers::Scope;

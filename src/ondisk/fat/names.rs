@@ -240,8 +240,8 @@ mod tests {
 
     #[test]
     fn long_entries_stand_last_part_first() {
-        let short = short_names(&["a name of 26 characters x"])[0].0;
-        let entries = long_entries("a name of 26 characters x", &short);
+        let short = short_names(&["a name of 25 characters x"])[0].0;
+        let entries = long_entries("a name of 25 characters x", &short);
         assert_eq!(entries.len(), 2);
         assert_eq!((entries[0][0], entries[1][0]), (0x42, 1));
         assert_eq!(entries[1][1..5], [b'a', 0, b' ', 0]);
