@@ -114,8 +114,8 @@ const NICE: libc::c_int = 10;
 
 /// Starts a program below `root` that is nobody's child for long: without a terminal,
 /// without descriptors, with at most `memory` bytes of address space. `root` becomes its `/`.
-/// It waits, for as long as `patience`, until a mount brings the program there: dracut moves
-/// /run into the new root last.
+/// It waits, for as long as `patience`, until mounts bring the program and /proc there: dracut
+/// moves /run into the new root last, since 112 first.
 pub fn start_detached(
     root: &Path,
     program: &str,
@@ -164,7 +164,10 @@ pub fn start_detached(
                     revents: 0,
                 };
                 // A change of mounts since the last look is POLLPRI (proc(5)).
-                while libc::access(path.as_ptr(), libc::X_OK) != 0
+                // The program reads /proc, which a switch_root(8) moves after /dev, and dracut 112
+                // after /run.
+                while (libc::access(path.as_ptr(), libc::X_OK) != 0
+                    || libc::access(c"/proc/self/mountinfo".as_ptr(), libc::R_OK) != 0)
                     && libc::poll(&raw mut change, 1, patience) > 0
                 {}
                 libc::execv(path.as_ptr(), words.as_ptr());
