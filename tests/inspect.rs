@@ -4,6 +4,8 @@
 
 #[path = "bench/mod.rs"]
 mod bench;
+#[path = "inspect/invariants.rs"]
+mod invariants;
 #[path = "inspect/media.rs"]
 mod media;
 
@@ -267,39 +269,47 @@ fn what_is_read_agrees_with_what_was_made() {
         let text = text(&report, &spans, Canvas { width, utf8: false });
         assert!(text.is_ascii(), "{text}");
     }
-    // Whatever is changed or cut, both return and say what they can.
-    let mut random = Random(7);
-    let mut next = |below: usize| random.below(below as u64) as usize;
-    for round in 0..60 {
-        let mut bytes = medium.bytes.clone();
-        for _ in 0..200 {
-            let area = [
-                0,
-                512,
-                0x8000,
-                0x8800,
-                0xc000,
-                65_536,
-                medium.range("fat").start as usize,
-            ][next(7)];
-            let at = (area + next(4096)).min(bytes.len() - 1);
-            bytes[at] = [0, 0xff, next(256) as u8][next(3)];
+}
+
+#[test]
+fn a_hostile_or_damaged_medium_stops_neither() {
+    if !tools() {
+        return;
+    }
+    let medium = sealed();
+    let mut random = Random(11);
+    let fat = medium.range("fat").start;
+    let places = [
+        0,
+        512,
+        0x8000,
+        0x8800,
+        0xc000,
+        65_536,
+        fat,
+        medium.range("tree").start,
+    ];
+    let mut bytes = medium.bytes.clone();
+    for round in 0..40 {
+        let mut changed = Vec::new();
+        for _ in 0..150 {
+            let area = places[random.below(places.len() as u64) as usize];
+            let at = (area + random.below(4096)) as usize;
+            let byte = [0, 0xff, random.below(256) as u8][random.below(3) as usize];
+            changed.push((at, bytes[at]));
+            bytes[at] = byte;
         }
-        if round % 3 == 0 {
-            bytes.truncate(next(bytes.len()));
+        let length = match round % 3 {
+            0 => random.below(bytes.len() as u64) as usize,
+            _ => bytes.len(),
+        };
+        invariants::check(&Disk(bytes[..length].to_vec()));
+        for (at, byte) in changed.into_iter().rev() {
+            bytes[at] = byte;
         }
-        let disk = Disk(bytes);
-        let (facts, spans, _) = liveroot::inspect::gather(&disk);
-        let _ = liveroot::inspect::predict(&facts);
-        let _ = liveroot::inspect::findings(&facts);
-        let _ = liveroot::inspect::draw::draw(
-            &facts,
-            &spans,
-            Canvas {
-                width: 80,
-                utf8: true,
-            },
-        );
+    }
+    for length in [0, 1, 511, 2048, 40_000] {
+        invariants::check(&Disk(vec![0xff; length]));
     }
 }
 

@@ -195,7 +195,11 @@ fn from_eltorito(facts: &Facts, unit: u64) -> Told {
     if all.iter().any(|(platform, _)| is_efi(platform)) {
         all.retain(|(platform, told)| is_efi(platform) || told.verdict == Verdict::Starts);
     } else if all.iter().all(|(_, told)| told.verdict != Verdict::Starts) {
-        return Told::fails("no entry for UEFI (platform 0xEF) in the El Torito catalogue");
+        let for_efi = |entry: &BootEntry| is_efi(&entry.platform);
+        return Told::fails(match catalogue.entries.iter().any(for_efi) {
+            true => "the entry for UEFI in the El Torito catalogue is not bootable",
+            false => "no entry for UEFI (platform 0xEF) in the El Torito catalogue",
+        });
     }
     let all = all.into_iter().map(|(_, told)| told).collect();
     Told::first(all, "no bootable entry for UEFI in the El Torito catalogue")

@@ -150,7 +150,7 @@ fn a_dvd_needs_a_catalogue_an_entry_and_all_of_the_loader() {
     fails(Way::UefiDvd, "no entry for UEFI", |f| {
         f.eltorito.as_mut().unwrap().entries.pop();
     });
-    fails(Way::UefiDvd, "no bootable entry", |f| {
+    fails(Way::UefiDvd, "is not bootable", |f| {
         efi(f).bootable = false;
         f.eltorito.as_mut().unwrap().entries[0].bootable = false;
     });
