@@ -24,7 +24,7 @@ mod mounts;
 mod output;
 mod scratch;
 pub mod source;
-mod squashfs;
+pub mod squashfs;
 mod survey;
 mod tool;
 mod tree;
@@ -42,6 +42,10 @@ use crate::layout::VERSION;
 use crate::units::{Bytes, Label};
 use kernel::Kernel;
 use scratch::Scratch;
+use source::Owners;
+use source::dir::Directory;
+use source::filter::Filtered;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use tool::Tools;
 use tree::Tree;
@@ -77,7 +81,13 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     let input = gather_input(options, &tree, watch)?;
     check_output(&options.output, &tree)?;
     let left_out = squashfs::left_out(&tree)?;
-    let survey = survey::survey(&tree, &left_out, watch)?;
+    let directory = Directory::read(tree.root(), Owners::Kept, watch)?;
+    let source = Filtered::without(&directory, |path| {
+        left_out
+            .iter()
+            .any(|out| out.as_os_str().as_bytes() == path)
+    });
+    let survey = survey::survey(&source)?;
     let epoch = survey::epoch(options.source_date_epoch.as_deref(), survey.newest)?;
     let scratch = Scratch::beside(&options.output)?;
     let tools = Tools {
@@ -100,7 +110,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
 
     watch.phase("payload");
     let payload = scratch.path("squashfs.img");
-    sizes.payload = squashfs::write(&tools, &tree, &left_out, &payload)?.0;
+    sizes.payload = squashfs::mksquashfs::write(&tools, &tree, &left_out, &payload)?.0;
     watch.phase("image id");
     let manifest = manifest::describe(&payload, &input.label, watch)?;
     let text = manifest::manifest_text(&manifest)?;

@@ -5,12 +5,11 @@
 //! for a mount, whose `st_dev` differs, nor a TREE that is itself a mount point. Where kernel
 //! or sandbox tell no ids, another `st_dev` counts if proc_pid_mountinfo(5) names the place.
 
-use super::{Error, Tree};
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use super::Error;
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, StatxFlags, statx};
 use std::fmt::Write;
-use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// How many mounts a message names.
@@ -18,7 +17,7 @@ const NAMED: usize = 5;
 
 /// Where a file lies, as far as the kernel tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub enum Place {
     /// In the mount of this id.
     Mount(u64),
     /// On this device.
@@ -26,13 +25,15 @@ enum Place {
 }
 
 impl Place {
-    fn of(path: &Path, meta: &Metadata) -> Place {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        match statx(CWD, path, flags, StatxFlags::MNT_ID) {
+    /// Of a file in an open directory, or of that itself if `name` is empty; `device` is its
+    /// `st_dev`.
+    pub fn of(dir: impl AsFd, name: &Path, device: u64) -> Place {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH;
+        match statx(dir, name, flags, StatxFlags::MNT_ID) {
             Ok(found) if found.stx_mask & StatxFlags::MNT_ID.bits() != 0 => {
                 Place::Mount(found.stx_mnt_id)
             }
-            _ => Place::Device(meta.dev()),
+            _ => Place::Device(device),
         }
     }
 }
@@ -47,19 +48,19 @@ pub struct Mounts {
 }
 
 impl Mounts {
-    /// For a tree whose root looks like this.
-    pub fn of(tree: &Tree, root: &Metadata) -> Mounts {
+    /// For a tree whose root lies there.
+    pub fn of(root: Place) -> Mounts {
         let table = std::fs::read("/proc/self/mountinfo").ok();
         Mounts {
-            root: Place::of(tree.root(), root),
+            root,
             table: table.map(|text| parse(&text)),
             found: Vec::new(),
         }
     }
 
     /// Whether something is mounted at this path of the host, which is then remembered.
-    pub fn notice(&mut self, path: &Path, meta: &Metadata) -> bool {
-        let mounted = self.is_mount(path, Place::of(path, meta));
+    pub fn notice(&mut self, path: &Path, place: Place) -> bool {
+        let mounted = self.is_mount(path, place);
         if mounted {
             self.found.push(path.to_owned());
         }
@@ -82,7 +83,7 @@ impl Mounts {
     }
 
     /// Refuses a tree in which something was found.
-    pub fn refuse(mut self, tree: &Tree) -> super::Result<()> {
+    pub fn refuse(mut self, root: &Path) -> super::Result<()> {
         self.found.sort();
         let Some(first) = self.found.first() else {
             return Ok(());
@@ -93,7 +94,7 @@ impl Mounts {
         };
         let mut finding = format!("{} is mounted there", what(first));
         for path in self.found.iter().skip(1).take(NAMED - 1) {
-            let within = path.strip_prefix(tree.root()).unwrap_or(path);
+            let within = path.strip_prefix(root).unwrap_or(path);
             // Writing to a string does not fail.
             let _ = write!(finding, "; {} on /{}", what(path), within.display());
         }
@@ -105,7 +106,7 @@ impl Mounts {
             finding,
             format!(
                 "unmount what is mounted below {}, or it ends up in the image; what belongs there, copy into it",
-                tree.root().display()
+                root.display()
             ),
         ))
     }

@@ -1,12 +1,8 @@
-//! A walk over the whole tree before anything is written: what is mounted in it, what cannot
-//! be read, and the date that stands for "now".
+//! What a listing says before anything is written: what cannot be read, how much there is,
+//! and the date that stands for "now".
 
-use super::mounts::Mounts;
-use super::{Error, Result, Tree, Watch, watch};
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use super::source::{Kind, Source, shown};
+use super::{Error, Result};
 
 /// First second of 1980, where FAT's dates begin.
 const FAT_START: u64 = 315_532_800;
@@ -15,82 +11,43 @@ const LATEST: u64 = 4_102_444_800;
 /// How many unreadable files a message names.
 const NAMED: usize = 5;
 
-/// What the walk found.
+/// What a tree holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// Bytes of all regular files.
+    /// Bytes of all regular files; a file with two names counts once.
     pub bytes: u64,
-    /// Number of files of all kinds.
-    pub files: u64,
-    /// The newest modification time, seconds since 1970.
+    /// The newest modification time below the root, seconds since 1970.
     pub newest: u64,
 }
 
-/// Walks the tree, without what `left_out` says (paths relative to the tree).
-pub fn survey(tree: &Tree, left_out: &[PathBuf], watch: &dyn Watch) -> Result<Survey> {
-    let mut found = Survey {
-        bytes: 0,
-        files: 0,
-        newest: 0,
+/// Looks through a listing; fails when something in it cannot be read.
+pub fn survey(source: &dyn Source) -> Result<Survey> {
+    refuse_unreadable(source)?;
+    let inodes = &source.listing().inodes;
+    let size = |kind: &Kind| match kind {
+        Kind::File { size } => *size,
+        _ => 0,
     };
-    let root = fs::metadata(tree.root()).map_err(Error::system("looking at", tree.root()))?;
-    let mut mounts = Mounts::of(tree, &root);
-    let mut unreadable = Vec::new();
-    let mut todo = vec![PathBuf::new()];
-    while let Some(dir) = todo.pop() {
-        watch::check(watch)?;
-        let on_host = tree.root().join(&dir);
-        let Ok(entries) = fs::read_dir(&on_host) else {
-            unreadable.push(dir);
-            continue;
-        };
-        for entry in entries {
-            let entry = entry.map_err(Error::system("listing", &on_host))?;
-            let path = dir.join(entry.file_name());
-            if left_out.contains(&path) {
-                continue;
-            }
-            let meta = entry
-                .metadata()
-                .map_err(Error::system("looking at", &entry.path()))?;
-            if mounts.notice(&entry.path(), &meta) {
-                continue;
-            }
-            found.files += 1;
-            found.newest = found.newest.max(u64::try_from(meta.mtime()).unwrap_or(0));
-            if meta.is_dir() {
-                todo.push(path);
-            } else if meta.is_file() {
-                found.bytes += meta.len();
-                if !readable(&entry.path()) {
-                    unreadable.push(path);
-                }
-            }
-        }
-    }
-    mounts.refuse(tree)?;
-    refuse_unreadable(tree, unreadable)?;
-    Ok(found)
+    let newest = inodes.iter().skip(1).map(|inode| inode.mtime).max();
+    Ok(Survey {
+        bytes: inodes.iter().map(|inode| size(&inode.kind)).sum(),
+        newest: u64::try_from(newest.unwrap_or(0)).unwrap_or(0),
+    })
 }
 
-fn readable(path: &Path) -> bool {
-    accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS).is_ok()
-}
-
-/// mksquashfs would put empty files in their places.
-fn refuse_unreadable(tree: &Tree, mut paths: Vec<PathBuf>) -> Result<()> {
-    paths.sort();
-    let Some(first) = paths.first() else {
+/// An image without them would be another system.
+fn refuse_unreadable(source: &dyn Source) -> Result<()> {
+    let all = source.unreadable();
+    let Some(first) = all.first() else {
         return Ok(());
     };
-    let on = tree.root().join(first);
-    let more: Vec<_> = paths
-        .iter()
-        .skip(1)
-        .take(NAMED - 1)
-        .map(|p| format!("/{}", p.display()))
-        .collect();
-    let finding = match (paths.len(), more.is_empty()) {
+    let path = |inode: &usize| {
+        let names = &source.listing().names;
+        let name = names.iter().find(|name| name.inode == *inode);
+        format!("/{}", shown(name.map_or(b"", |name| &name.path)))
+    };
+    let more: Vec<String> = all.iter().skip(1).take(NAMED - 1).map(path).collect();
+    let finding = match (all.len(), more.is_empty()) {
         (_, true) => "it cannot be read".to_owned(),
         (n, _) if n > NAMED => format!(
             "it cannot be read, nor {} and {} more",
@@ -100,7 +57,7 @@ fn refuse_unreadable(tree: &Tree, mut paths: Vec<PathBuf>) -> Result<()> {
         _ => format!("it cannot be read, nor {}", more.join(", ")),
     };
     Err(Error::input(
-        on.display(),
+        source.describe(*first),
         finding,
         "build as the user who owns the tree, usually root",
     ))

@@ -25,3 +25,18 @@ pub fn check(watch: &dyn Watch) -> super::Result<()> {
         Ok(())
     }
 }
+
+/// For tests: nobody looks.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub struct Silent;
+
+#[cfg(test)]
+impl Watch for Silent {
+    fn phase(&self, _: &str) {}
+    fn percent(&self, _: u8) {}
+    fn warn(&self, _: &str) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+}

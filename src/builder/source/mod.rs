@@ -4,9 +4,28 @@
 //! Names stand in one order whatever the input's own was: a directory before what is in it,
 //! and siblings by the bytes of their names ([`compare`]).
 
-use super::Result;
+mod assemble;
+pub mod dir;
+pub mod filter;
+mod steady;
+mod walk;
+mod xattr;
+
+use super::{Error, Result};
 use std::cmp::Ordering;
 use std::io::Read;
+
+/// The longest name, in bytes (`include/uapi/linux/limits.h`).
+pub const NAME_MAX: usize = 255;
+
+/// Whose the files become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owners {
+    /// Whose they are in the input.
+    Kept,
+    /// All root's, with root's group.
+    Root,
+}
 
 /// What an inode is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +118,82 @@ pub trait Source: Sync {
     /// How people find the file in the input: `/srv/tree/etc/passwd`, or
     /// `tree.tar: etc/passwd (at byte 1024)`.
     fn describe(&self, inode: usize) -> String;
+
+    /// Files and directories, by their inodes, that the input does not let us read: to be
+    /// refused before anything is written, unless they are left out.
+    fn unreadable(&self) -> &[usize] {
+        &[]
+    }
+}
+
+impl<S: Source + ?Sized> Source for &S {
+    fn listing(&self) -> &Listing {
+        (**self).listing()
+    }
+
+    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>> {
+        (**self).open(inode)
+    }
+
+    fn describe(&self, inode: usize) -> String {
+        (**self).describe(inode)
+    }
+
+    fn unreadable(&self) -> &[usize] {
+        (**self).unreadable()
+    }
+}
+
+impl<S: Source + Send + ?Sized> Source for Box<S> {
+    fn listing(&self) -> &Listing {
+        (**self).listing()
+    }
+
+    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>> {
+        (**self).open(inode)
+    }
+
+    fn describe(&self, inode: usize) -> String {
+        (**self).describe(inode)
+    }
+
+    fn unreadable(&self) -> &[usize] {
+        (**self).unreadable()
+    }
+}
+
+/// What a failed read from [`Source::open`] means: the source's own error, which names the
+/// file, or the system's.
+pub fn read_error(source: &dyn Source, inode: usize, cause: std::io::Error) -> Error {
+    match cause.downcast::<Error>() {
+        Ok(error) => error,
+        Err(cause) => Error::system("reading", source.describe(inode).as_ref())(cause),
+    }
+}
+
+/// A path for messages: bytes that are no text, and what would move a terminal's cursor, show
+/// as escapes.
+pub fn shown(path: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in path.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c.is_control() {
+                true => text.extend(c.escape_default()),
+                false => text.push(c),
+            }
+        }
+        let bytes = chunk.invalid().iter();
+        text.extend(bytes.map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// A name in a directory.
+fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    match dir.is_empty() {
+        true => name.to_vec(),
+        false => [dir, b"/", name].concat(),
+    }
 }
 
 /// The order of names: component by component, so that a directory stands right before what
@@ -114,6 +209,12 @@ pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_show_without_what_is_no_text() {
+        assert_eq!(shown("a/ö\u{1b}[2J".as_bytes()), "a/ö\\u{1b}[2J");
+        assert_eq!(shown(b"a\xffb\n"), "a\\xffb\\n");
+    }
 
     #[test]
     fn a_directory_stands_right_before_what_is_in_it() {
