@@ -22,6 +22,7 @@ mod menu;
 mod modules;
 mod mounts;
 mod output;
+pub mod pack;
 mod scratch;
 pub mod source;
 pub mod squashfs;

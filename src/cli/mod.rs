@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod pack;
 mod progress;
 
 use crate::boot::{self, machine::Machine};
@@ -22,6 +23,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build::Args),
+    Pack(pack::Args),
     /// In a live system: its medium, its image, where changes go and how full that is
     Status(TellArgs),
     /// In a live system: its saved changes, those in use (*) and those put aside
@@ -44,6 +46,7 @@ pub fn command() -> clap::Command {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Build(args) => build::run(&args),
+        Command::Pack(args) => pack::run(&args),
         Command::Status(args) => tell(boot::status::status(&Machine::running(), args.json)),
         Command::Sessions(args) => tell(boot::sessions::sessions(&Machine::running(), args.json)),
     }
