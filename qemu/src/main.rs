@@ -35,7 +35,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: qemu/demo [--check]
        qemu/test [FILTER]... [--list] [--all] [--mutate]
-       qemu/bench stage|persist|peers [--json], and for peers in front of it: [CASE]... such as cd-systemd";
+       qemu/bench stage|persist|peers [--json], and for peers in front of it: [CASE]... such as cd-systemd
+       qemu/bench build [size|cpu|wall|memory|fast|after|random|copies]... [--rounds N] [--json]";
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
@@ -57,6 +58,12 @@ fn main() -> ExitCode {
             bench::peers::run(product, cases, bench::Form::Json)
         }
         ("bench", ["peers", cases @ ..]) => bench::peers::run(product, cases, bench::Form::Table),
+        ("bench", ["build", words @ ..]) if bench::build::Choice::parse(words).is_some() => {
+            match bench::build::Choice::parse(words) {
+                Some(choice) => bench::build::run(product, &choice),
+                None => Ok(false),
+            }
+        }
         ("bench", ["persist"]) => bench::persist::run(product, bench::Form::Table),
         ("bench", ["persist", "--json"]) => bench::persist::run(product, bench::Form::Json),
         _ => {

@@ -29,6 +29,7 @@ mod modules;
 mod mounts;
 mod options;
 mod output;
+pub mod pack;
 mod payload;
 mod scratch;
 mod seal;

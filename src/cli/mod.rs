@@ -7,6 +7,7 @@
 mod build;
 mod build_args;
 mod inspect;
+mod pack;
 mod progress;
 mod verify;
 
@@ -27,6 +28,7 @@ enum Command {
     Build(build_args::Args),
     Inspect(inspect::Args),
     Verify(verify::Args),
+    Pack(pack::Args),
     /// In a live system: its medium, its image, where changes go and how full that is
     Status(TellArgs),
     /// In a live system: its saved changes, those in use (*) and those put aside
@@ -51,6 +53,7 @@ pub fn run() -> ExitCode {
         Command::Build(args) => build::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Pack(args) => pack::run(&args),
         Command::Status(args) => tell(boot::status::status(&Machine::running(), args.json)),
         Command::Sessions(args) => tell(boot::sessions::sessions(&Machine::running(), args.json)),
     }

@@ -4,8 +4,9 @@
 //! runs, less those until the init of an initramfs that does nothing. The guest's clock
 //! counts instructions (`-icount shift=1,sleep=on`), so the figures repeat to about 0.02 s
 //! whatever else the host does. Peers: two hand-made floors, see [`floor`]. `persist` is in
-//! [`persist`], `peers` in [`peers`].
+//! [`persist`], `peers` in [`peers`], `build`, which starts no guest, in [`build`].
 
+pub mod build;
 mod floor;
 pub mod peers;
 pub mod persist;

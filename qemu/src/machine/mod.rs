@@ -4,7 +4,7 @@
 pub mod accel;
 pub mod drive;
 pub mod guest;
-mod process;
+pub mod process;
 pub mod qmp;
 
 use crate::trouble::Result;

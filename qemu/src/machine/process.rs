@@ -1,5 +1,5 @@
 //! One QEMU process: started with its serial port on a socket that we hold, ended only by
-//! its own id, its CPU seconds taken by wait4(2).
+//! its own id, what it used taken by wait4(2). Programs that benches measure run the same way.
 
 use crate::trouble::{Result, While};
 use nix::sys::signal::{Signal, kill};
@@ -14,24 +14,54 @@ use std::process::{Command, Stdio};
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
-    ended: Option<f64>,
+    ended: Option<Usage>,
+}
+
+/// What a process and the children that it waited for used (getrusage(2)).
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Whether it ended with status 0.
+    pub success: bool,
+    /// User and system seconds.
+    pub cpu: f64,
+    /// Bytes of the largest resident set of any of them.
+    pub memory: u64,
 }
 
 impl Process {
     /// Starts `command`, its standard input and output being the other end of the returned
     /// socket. The socket closes when the process ends, however it ends.
     /// It dies with the thread that starts it, lest an interrupted run leave guests behind.
-    #[allow(unsafe_code)]
     pub fn start(command: &mut Command, stderr: File) -> Result<(Process, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let theirs = OwnedFd::from(theirs);
+        let process = Process::spawn(command, theirs.try_clone()?.into(), theirs, stderr.into())?;
+        Ok((process, ours))
+    }
+
+    /// Starts `command` with nothing to read, and both its outputs going to the returned socket.
+    pub fn start_joined(command: &mut Command) -> Result<(Process, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let theirs = OwnedFd::from(theirs);
+        let again = theirs.try_clone()?;
+        let process = Process::spawn(command, Stdio::null(), theirs, again.into())?;
+        Ok((process, ours))
+    }
+
+    #[allow(unsafe_code)]
+    fn spawn(
+        command: &mut Command,
+        stdin: Stdio,
+        stdout: OwnedFd,
+        stderr: Stdio,
+    ) -> Result<Process> {
         // SAFETY: between fork and exec only prctl(2) is called, which allocates nothing.
         unsafe {
             command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?));
         }
-        let (ours, theirs) = UnixStream::pair()?;
-        let theirs_again = theirs.try_clone()?;
         let child = command
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::from(OwnedFd::from(theirs_again)))
+            .stdin(stdin)
+            .stdout(Stdio::from(stdout))
             .stderr(stderr)
             .spawn()
             .doing(format!(
@@ -39,9 +69,12 @@ impl Process {
                 command.get_program().to_string_lossy()
             ))?;
         // The command keeps the descriptors it was given until it is given others.
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let pid = Pid::from_raw(child.id().try_into().unwrap_or(i32::MAX));
-        Ok((Process { pid, ended: None }, ours))
+        Ok(Process { pid, ended: None })
     }
 
     /// Sends SIGKILL, if it has not been waited for.
@@ -52,10 +85,15 @@ impl Process {
     }
 
     /// Waits for its end; user and system seconds it used.
-    #[allow(unsafe_code)]
     pub fn wait(&mut self) -> f64 {
-        if let Some(seconds) = self.ended {
-            return seconds;
+        self.wait_usage().cpu
+    }
+
+    /// Waits for its end, and says what it used.
+    #[allow(unsafe_code)]
+    pub fn wait_usage(&mut self) -> Usage {
+        if let Some(usage) = self.ended {
+            return usage;
         }
         let mut status = 0;
         // SAFETY: rusage is plain numbers, for which zeros are valid; both pointers live
@@ -68,7 +106,12 @@ impl Process {
             usage
         };
         let seconds = |time: nix::libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-        let used = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+        let used = Usage {
+            success: status == 0,
+            cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+            // In KiB on Linux.
+            memory: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+        };
         self.ended = Some(used);
         used
     }

@@ -1,0 +1,76 @@
+//! `liveroot pack`: a tree as one squashfs in a file of its own, as mksquashfs makes it.
+
+use super::scratch::Scratch;
+use super::source::Source;
+use super::squashfs::{self, Written};
+use super::{Error, Result, Watch, survey};
+use std::fs::File;
+use std::path::Path;
+
+/// Writes the image of `source` to `output`, which appears only when it is complete.
+/// `options.epoch` is set from SOURCE_DATE_EPOCH's value, or else the tree's newest file.
+///
+/// # Errors
+/// What cannot be read; what the format cannot hold; no space; a signal. Nothing is left then.
+pub fn pack(
+    source: &dyn Source,
+    mut options: squashfs::Options,
+    source_date_epoch: Option<&str>,
+    output: &Path,
+    watch: &dyn Watch,
+) -> Result<Written> {
+    let survey = survey::survey(source)?;
+    options.epoch = survey::epoch(source_date_epoch, survey.newest)?;
+    if std::fs::metadata(output).is_ok_and(|meta| !meta.is_file()) {
+        return Err(Error::input(
+            output.display(),
+            "it exists and is no regular file",
+            "name a file with -o",
+        ));
+    }
+    let scratch = Scratch::beside(output)?;
+    let image = scratch.path("squashfs.img");
+    let file = File::create_new(&image).map_err(Error::system("making", &image))?;
+    watch.phase("payload");
+    let written = squashfs::write(source, &options, &file, 0, watch)?;
+    watch.phase("storing");
+    super::publish(&image, output, watch)?;
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::Owners;
+    use super::super::source::dir::Directory;
+    use super::super::watch::Silent;
+    use super::*;
+
+    #[test]
+    fn a_failed_pack_leaves_the_earlier_file_and_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, out) = (dir.path().join("tree"), dir.path().join("out"));
+        std::fs::create_dir_all(&tree).unwrap();
+        std::fs::create_dir_all(&out).unwrap();
+        std::fs::write(tree.join("file"), "as listed").unwrap();
+        let image = out.join("a.img");
+        let names = || std::fs::read_dir(&out).unwrap().count();
+        let source = Directory::read(&tree, Owners::Kept, &Silent).unwrap();
+        let run = |epoch| {
+            pack(
+                &source,
+                squashfs::Options::default(),
+                epoch,
+                &image,
+                &Silent,
+            )
+        };
+
+        let written = run(Some("1700000000")).unwrap();
+        let bytes = std::fs::read(&image).unwrap();
+        assert_eq!((bytes.len() as u64, names()), (written.length.0, 1));
+
+        std::fs::write(tree.join("file"), "another length").unwrap();
+        assert!(run(None).is_err());
+        assert_eq!((std::fs::read(&image).unwrap(), names()), (bytes, 1));
+    }
+}
