@@ -25,7 +25,7 @@ mod mounts;
 mod output;
 mod scratch;
 pub mod source;
-mod squashfs;
+pub mod squashfs;
 mod survey;
 mod tool;
 mod tree;
@@ -84,7 +84,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     let survey = survey::survey(tree.source())?;
     let epoch = survey::epoch(options.source_date_epoch.as_deref(), survey.newest)?;
     if tree.host_root().is_none() {
-        return Err(squashfs::not_yet(&tree));
+        return Err(squashfs::mksquashfs::not_yet(&tree));
     }
     let tools = Tools {
         epoch,
@@ -106,7 +106,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
 
     watch.phase("payload");
     let payload = scratch.path("squashfs.img");
-    sizes.payload = squashfs::write(&tools, &tree, options.owners, &payload)?.0;
+    sizes.payload = squashfs::mksquashfs::write(&tools, &tree, options.owners, &payload)?.0;
     watch.phase("image id");
     let manifest = manifest::describe(&payload, &input.label, watch)?;
     let text = manifest::manifest_text(&manifest)?;

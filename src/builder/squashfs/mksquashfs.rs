@@ -1,11 +1,11 @@
-//! The payload: the bare root tree in one squashfs, zstd in blocks of 128 KiB.
+//! `--squashfs-tool mksquashfs`: the payload as squashfs-tools write it, a second opinion.
 //!
 //! mksquashfs sorts by itself, whatever the number of processors, and clamps times to
 //! SOURCE_DATE_EPOCH; it pads to 4 KiB, without which the kernel refuses a loop mount.
 
-use super::source::Owners;
-use super::tool::{MKSQUASHFS, Tools, args};
-use super::{Error, Result, Tree};
+use super::super::source::Owners;
+use super::super::tool::{MKSQUASHFS, Tools, args};
+use super::super::{Error, Result, Tree};
 use crate::units::Bytes;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,6 +1,13 @@
 //! squashfs, version 4: the read-only root image.
 //!
-//! `include/linux/squashfs_fs.h`, struct squashfs_super_block; little-endian, at byte 0.
+//! `include/linux/squashfs_fs.h`, struct squashfs_super_block; little-endian, at byte 0. The
+//! other files have one structure each, as bytes to be written.
+
+pub mod directory;
+pub mod inode;
+pub mod metadata;
+pub mod write;
+pub mod xattr;
 
 use super::fields::{has_magic, le16, le32, le64};
 use super::{ByteSource, FsFacts, FsKind, ReadError, read_up_to};
