@@ -8,7 +8,6 @@ use super::medium::{
 };
 use super::seal::{self, Sealed};
 use super::source::Listing;
-use super::unified::Unified;
 use super::{Error, Result, Sizes, Watch, error, manifest, payload, volume};
 use crate::layout::{ImageManifest, LIVE_DIR, MEDIUM_JSON, SQUASHFS_IMG, UKI_PATH};
 use crate::ondisk::fat::write::Geometry;
@@ -114,10 +113,6 @@ impl Medium<'_> {
             &Sealed {
                 manifest: self.manifest,
                 layout: &layout,
-                front: self.front,
-                esp: &esp,
-                pieces: &pieces(&unified),
-                unified: UKI_PATH,
                 own: &manifest_path(),
             },
             image,
@@ -165,16 +160,6 @@ impl Medium<'_> {
         guid[8] = guid[8] & 0x3f | 0x80;
         guid
     }
-}
-
-/// Those pieces of the unified image that have names of their own on the medium.
-fn pieces(unified: &Unified<'_>) -> Vec<(&'static str, std::ops::Range<u64>)> {
-    let named = [("initramfs", ".initrd"), ("kernel", ".linux")];
-    let piece = |(name, section)| {
-        let (offset, length) = unified.section(section)?;
-        Some((name, offset..offset + length))
-    };
-    named.into_iter().filter_map(piece).collect()
 }
 
 fn place(layout: &Layout, path: &str) -> Result<u64> {

@@ -2,23 +2,26 @@
 //! finds damage and names it. Written last but for isomd5's text.
 
 use super::manifest::{self, digest_range};
-use super::medium::{Front, Layout};
+use super::medium::Layout;
 use super::{Error, Result, Watch};
-use crate::layout::{ImageManifest, MediumManifest, Part, Span, cover, seal_place};
-use crate::ondisk::fat::write::FatPlan;
+use crate::layout::{
+    ImageManifest, LIVE_DIR, MediumManifest, Part, SQUASHFS_IMG, Span, cover, seal_place,
+};
 use crate::ondisk::isomd5::AREA_LENGTH;
 use crate::ondisk::isomd5::write::AT;
+use crate::ondisk::regions::regions;
+use crate::ondisk::{ByteSource, ReadError};
+use crate::sys::block;
 use crate::units::ImageId;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Bytes that its text has for itself, and for each file of the medium and of the ESP: a part's
 /// line, and the gap's behind it.
-const TEXT: u64 = 8 << 10;
-const PER_FILE: u64 = 640;
+const TEXT: u64 = 32 << 10;
+const PER_FILE: u64 = 1536;
 
 /// How long its text is with so many files on the medium, bytes. Blanks fill it up.
 pub fn text_length(files: usize) -> u64 {
@@ -32,14 +35,6 @@ pub struct Sealed<'a> {
     pub manifest: &'a ImageManifest,
     /// All places.
     pub layout: &'a Layout,
-    /// Those before the payload.
-    pub front: &'a Front,
-    /// Inside the ESP.
-    pub esp: &'a FatPlan,
-    /// Names and ranges of pieces of the unified kernel image, from its start.
-    pub pieces: &'a [(&'static str, Range<u64>)],
-    /// Path of the unified kernel image, on the medium and in the ESP.
-    pub unified: &'a str,
     /// Path of the file that is written here.
     pub own: &'a str,
 }
@@ -73,7 +68,16 @@ pub fn write(sealed: &Sealed<'_>, image: &File, path: &Path, watch: &dyn Watch) 
         own.clone(),
     ];
     let mut parts = Vec::new();
-    for span in cover(layout.length, &spans(sealed, &(tree..behind)), &left_out) {
+    let medium = Image {
+        file: image,
+        length: layout.length,
+    };
+    let mut spans = regions(&medium).map_err(|e| defect(&e.to_string()))?;
+    spans.push(Span {
+        name: format!("/{LIVE_DIR}/{SQUASHFS_IMG}: hash tree"),
+        at: tree..behind,
+    });
+    for span in cover(layout.length, &spans, &left_out) {
         let sha256 = ImageId::from_digest(&digest_range(image, path, span.at.clone(), watch)?);
         parts.push(Part {
             name: span.name,
@@ -88,7 +92,7 @@ pub fn write(sealed: &Sealed<'_>, image: &File, path: &Path, watch: &dyn Watch) 
         size: sealed.manifest.size,
         label: sealed.manifest.label.clone(),
         verity: verity.cloned(),
-        payload_offset: sealed.front.payload_offset,
+        payload_offset: payload.start,
         image_size: layout.length,
         parts,
         seal: Some(ImageId::from_digest(&[0; 32])),
@@ -104,51 +108,22 @@ pub fn write(sealed: &Sealed<'_>, image: &File, path: &Path, watch: &dyn Watch) 
         .map_err(Error::system("writing", path))
 }
 
-/// All names: files on the medium and in the ESP, pieces of the unified image, structures.
-fn spans(sealed: &Sealed<'_>, superblock: &Range<u64>) -> Vec<Span> {
-    let layout = sealed.layout;
-    let span = |name: String, at: Range<u64>| Span { name, at };
-    let mut spans = vec![
-        span("MBR".into(), 0..512),
-        span("GPT".into(), 512..34 * 512),
-        span("backup GPT".into(), layout.length - 33 * 512..layout.length),
-        span("hash tree: superblock".into(), superblock.clone()),
-    ];
-    let structures = layout.pieces.iter();
-    spans.extend(
-        structures.map(|(at, bytes)| span("ISO 9660".into(), *at..*at + bytes.len() as u64)),
-    );
-    let esp = layout.esp_offset;
-    spans.push(span("ESP: FAT".into(), esp..esp + sealed.esp.sectors * 512));
-    let medium = layout.files.iter().filter(|file| file.length > 0);
-    let medium = medium.map(|file| {
-        (
-            file.path.clone(),
-            file.path == sealed.unified,
-            file.offset,
-            file.length,
-        )
-    });
-    let volume = sealed.esp.files.iter().filter(|file| file.len > 0);
-    let volume = volume.map(|file| {
-        (
-            format!("ESP: {}", file.path),
-            file.path == sealed.unified,
-            esp + file.offset,
-            file.len,
-        )
-    });
-    for (name, is_unified, offset, length) in medium.chain(volume) {
-        if is_unified {
-            let pieces = sealed.pieces.iter();
-            spans.extend(pieces.map(|(piece, at)| {
-                span(
-                    format!("{name}: {piece}"),
-                    offset + at.start..offset + at.end,
-                )
-            }));
+/// An image that is written, as the readers of media want it.
+struct Image<'a> {
+    file: &'a File,
+    length: u64,
+}
+
+impl ByteSource for Image<'_> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::result::Result<(), ReadError> {
+        match block::read_exact_at(self.file, offset, buf) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ReadError::PastEnd),
+            Err(errno) => Err(ReadError::Io(errno)),
         }
-        spans.push(span(name, offset..offset + length));
     }
-    spans
+
+    fn len(&self) -> u64 {
+        self.length
+    }
 }

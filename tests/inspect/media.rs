@@ -1,9 +1,9 @@
 //! Media for the tests of `inspect` and `verify`, made by the real tools.
 
 use crate::bench::{find, run};
-use liveroot::layout::{MediumManifest, Part, Span, cover, seal_place};
+use liveroot::layout::{MediumManifest, Part, Span, VerityManifest, cover, seal_place};
 use liveroot::ondisk::{ByteSource, ReadError, regions};
-use liveroot::units::ImageId;
+use liveroot::units::{Hex32, ImageId};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::ops::Range;
@@ -261,11 +261,15 @@ fn seal(medium: &mut Medium) {
     let manifest = MediumManifest {
         schema: 1,
         id: Some(sum(&medium.bytes[payload.start as usize..tree.end as usize])),
-        size: tree.end - payload.start,
+        size: tree.start - payload.start,
         label: "LIVE".into(),
-        root_hash: Some(ROOT.get().unwrap().clone().try_into().unwrap()),
+        verity: Some(VerityManifest {
+            root_hash: ROOT.get().unwrap().clone().try_into().unwrap(),
+            salt: Hex32([0; 32]),
+            data_blocks: (tree.start - payload.start) / 4096,
+            hash_offset: tree.start - payload.start,
+        }),
         payload_offset: payload.start,
-        verity_offset: tree.start - payload.start,
         image_size: medium.bytes.len() as u64,
         parts: parts.collect(),
         seal: Some(zeros),
