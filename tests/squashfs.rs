@@ -85,7 +85,7 @@ impl Image {
             &["-t", "squashfs", "-o", &words, text(file), text(&at)],
         );
         let seen = look(&at);
-        run("umount", &[text(&at)]);
+        run("umount", &["--lazy", text(&at)]);
         seen
     }
 
@@ -128,12 +128,14 @@ impl Image {
     }
 }
 
+/// Unmounts are lazy: a process that another test's thread starts has our open files for a
+/// moment.
 fn on_tmpfs<R>(dir: &Path, work: impl FnOnce(&Path) -> R) -> R {
     let disk = dir.join("disk");
     fs::create_dir_all(&disk).unwrap();
     run("mount", &["-t", "tmpfs", "tmpfs", text(&disk)]);
     let result = work(&disk);
-    run("umount", &[text(&disk)]);
+    run("umount", &["--lazy", text(&disk)]);
     result
 }
 
