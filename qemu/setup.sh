@@ -37,7 +37,8 @@ ntfs-3g NTFS images
 udftools UDF images
 genisoimage ISO images of another maker
 cryptsetup-bin LUKS images
-isomd5sum ISO images with an implanted checksum'
+isomd5sum ISO images with an implanted checksum
+isolinux boot code of a BIOS, for images that firmware judges'
 
 # Named by whoever sources this.
 : "${root:?}"

@@ -173,3 +173,153 @@ pub struct LeftMount {
     /// Its type as in /proc/mounts.
     pub fs: String,
 }
+
+/// What `LiveOS/liveroot.json` holds on a medium whose builder seals it: [`ImageManifest`]'s
+/// fields, and what `liveroot verify` compares. Fields that an older builder did not write
+/// are empty.
+///
+/// [`MediumManifest::parts`] cover every byte of the image but three kinds: the payload with
+/// its hash tree (which the root hash covers, but for the tree's superblock, a part), the 512
+/// bytes of isomd5's text (its own sum is in them), and this file's text, which is covered by
+/// [`MediumManifest::seal`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MediumManifest {
+    /// Version of this structure, now 1.
+    pub schema: u32,
+    /// SHA-256 of the payload file.
+    pub id: Option<ImageId>,
+    /// Length of the payload file, bytes.
+    pub size: u64,
+    /// Volume label of the medium.
+    pub label: String,
+    /// Root of the payload's dm-verity tree, 64 hex digits.
+    #[serde(default)]
+    pub root_hash: Option<ImageId>,
+    /// Where the payload begins on the medium, bytes.
+    #[serde(default)]
+    pub payload_offset: u64,
+    /// Where the superblock of its hash tree begins, bytes from the start of the payload.
+    #[serde(default)]
+    pub verity_offset: u64,
+    /// Length of the whole image, bytes; what lies behind it on a larger stick is not ours.
+    #[serde(default)]
+    pub image_size: u64,
+    /// In the order of their offsets, without overlaps.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// SHA-256 of this text with these 64 digits as zeros ([`seal_place`]).
+    #[serde(default)]
+    pub seal: Option<ImageId>,
+}
+
+/// A piece of the medium that is covered by a digest.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Part {
+    /// What lies there, for people: a file's path, `GPT entries`, `ESP: FAT 1`.
+    pub name: String,
+    /// Where it begins on the medium, bytes.
+    pub offset: u64,
+    /// Length, bytes.
+    pub length: u64,
+    /// Its SHA-256.
+    pub sha256: ImageId,
+}
+
+/// A named range of bytes of a medium.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// What lies there.
+    pub name: String,
+    /// Where, bytes.
+    pub at: std::ops::Range<u64>,
+}
+
+/// Where the digits of a manifest's seal are in its text; none if it has none.
+pub fn seal_place(text: &[u8]) -> Option<std::ops::Range<usize>> {
+    const KEY: &[u8] = b"\"seal\"";
+    let key = text.windows(KEY.len()).rposition(|window| window == KEY)?;
+    let quote = text[key + KEY.len()..].iter().position(|b| *b == b'"')?;
+    let start = key + KEY.len() + quote + 1;
+    let digits = text.get(start..start + 64)?;
+    digits
+        .iter()
+        .all(u8::is_ascii_hexdigit)
+        .then_some(start..start + 64)
+}
+
+/// Ranges that cover bytes 0 to `length` but what is left out: each byte belongs to the
+/// shortest span that has it, and what no span has is `unused`. In order, without overlaps.
+pub fn cover(length: u64, spans: &[Span], left_out: &[std::ops::Range<u64>]) -> Vec<Span> {
+    let ranges = spans.iter().map(|span| &span.at).chain(left_out);
+    let mut edges: Vec<u64> = ranges.flat_map(|at| [at.start, at.end]).collect();
+    edges.extend([0, length]);
+    edges.retain(|edge| *edge <= length);
+    edges.sort_unstable();
+    edges.dedup();
+    let mut covered: Vec<(Option<usize>, Span)> = Vec::new();
+    for pair in edges.windows(2) {
+        let (start, end) = (pair[0], pair[1]);
+        if left_out.iter().any(|at| at.start <= start && end <= at.end) {
+            continue;
+        }
+        let owners = spans.iter().enumerate();
+        let owner = owners
+            .filter(|(_, span)| span.at.start <= start && end <= span.at.end)
+            .min_by_key(|(_, span)| span.at.end - span.at.start)
+            .map(|(n, _)| n);
+        match covered.last_mut() {
+            Some((last, span)) if *last == owner && span.at.end == start => span.at.end = end,
+            _ => {
+                let name = owner.map_or("unused", |n| spans[n].name.as_str());
+                let span = Span {
+                    name: name.to_owned(),
+                    at: start..end,
+                };
+                covered.push((owner, span));
+            }
+        }
+    }
+    covered.into_iter().map(|(_, span)| span).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(name: &str, at: std::ops::Range<u64>) -> Span {
+        Span {
+            name: name.into(),
+            at,
+        }
+    }
+
+    #[test]
+    fn every_byte_is_covered_once_by_its_closest_name() {
+        let spans = [span("esp", 10..50), span("fat", 20..30), span("x", 90..200)];
+        let covered = cover(100, &spans, &[60..70, 25..26]);
+        assert_eq!(
+            covered,
+            [
+                span("unused", 0..10),
+                span("esp", 10..20),
+                span("fat", 20..25),
+                span("fat", 26..30),
+                span("esp", 30..50),
+                span("unused", 50..60),
+                span("unused", 70..90),
+                span("x", 90..100),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_manifest_of_an_older_builder_has_no_parts() {
+        let old = r#"{"schema":1,"id":"00","size":1,"label":"L"}"#.replace("00", &"00".repeat(32));
+        let old: MediumManifest = serde_json::from_str(&old).unwrap();
+        assert_eq!((old.parts.len(), old.root_hash, old.seal), (0, None, None));
+        let text = format!(r#"{{"label":"\"seal\"","seal": "{}"}}"#, "0".repeat(64));
+        let place = seal_place(text.as_bytes()).unwrap();
+        assert_eq!(&text[place], "0".repeat(64));
+        assert_eq!(seal_place(b"{\"seal\":null}"), None);
+    }
+}

@@ -8,6 +8,7 @@
 pub mod boot;
 pub mod builder;
 pub mod cli;
+pub mod inspect;
 pub mod layout;
 pub mod ondisk;
 pub mod plan;

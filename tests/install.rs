@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What is installed, beside dracut's modules and docs; the programs first.
-const FILES: [&str; 13] = [
+const FILES: [&str; 15] = [
     "usr/bin/liveroot",
     "usr/lib/liveroot/liveroot-init",
     "usr/share/bash-completion/completions/liveroot",
@@ -22,6 +22,8 @@ const FILES: [&str; 13] = [
     "usr/share/licenses/liveroot/LICENSE",
     "usr/share/licenses/liveroot/LICENSE-APACHE",
     "usr/share/licenses/liveroot/LICENSE-MIT",
+    "usr/share/man/man1/liveroot-inspect.1",
+    "usr/share/man/man1/liveroot-verify.1",
     "usr/share/man/man1/liveroot.1",
     "usr/share/man/man7/liveroot.cmdline.7",
     "usr/share/man/man8/liveroot-init.8",
@@ -29,7 +31,7 @@ const FILES: [&str; 13] = [
 ];
 
 /// What Debian has elsewhere, compressed, or by its own rules; `None` is left out.
-const DEBIAN: [(&str, Option<&str>); 8] = [
+const DEBIAN: [(&str, Option<&str>); 10] = [
     (
         "usr/share/doc/liveroot/CHANGELOG.md",
         Some("usr/share/doc/liveroot/CHANGELOG.md.gz"),
@@ -37,6 +39,14 @@ const DEBIAN: [(&str, Option<&str>); 8] = [
     ("usr/share/licenses/liveroot/LICENSE", None),
     ("usr/share/licenses/liveroot/LICENSE-APACHE", None),
     ("usr/share/licenses/liveroot/LICENSE-MIT", None),
+    (
+        "usr/share/man/man1/liveroot-inspect.1",
+        Some("usr/share/man/man1/liveroot-inspect.1.gz"),
+    ),
+    (
+        "usr/share/man/man1/liveroot-verify.1",
+        Some("usr/share/man/man1/liveroot-verify.1.gz"),
+    ),
     (
         "usr/share/man/man1/liveroot.1",
         Some("usr/share/man/man1/liveroot.1.gz"),

@@ -12,11 +12,14 @@ use std::fs;
 use std::path::Path;
 
 /// Whom each folder may import; `units` and `layout` are open to all.
-const IMPORTS: [(&str, &[&str]); 7] = [
+const IMPORTS: [(&str, &[&str]); 8] = [
     (
         "cli",
-        &["boot", "builder", "plan", "request", "ondisk", "sys"],
+        &[
+            "boot", "builder", "inspect", "plan", "request", "ondisk", "sys",
+        ],
     ),
+    ("inspect", &["ondisk", "sys"]),
     ("boot", &["plan", "request", "sys", "ondisk"]),
     ("builder", &["request", "ondisk", "sys"]),
     ("plan", &["request", "ondisk"]),

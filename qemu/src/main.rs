@@ -8,6 +8,7 @@ mod cache;
 mod demo;
 mod disk;
 mod dracut;
+mod firmware;
 mod glob;
 mod initramfs;
 mod kernels;

@@ -1,6 +1,7 @@
 //! `qemu/test`: lints, unit tests, boots; each stage's time, and at the end the count.
 
 use crate::demo;
+use crate::firmware;
 use crate::lints;
 use crate::mutate;
 use crate::play;
@@ -93,6 +94,7 @@ enum Stage {
     Lint(lints::Lint),
     Unit,
     Boot(Box<Scenario>),
+    Firmware(firmware::Image),
     Demo,
 }
 
@@ -102,6 +104,7 @@ impl Stage {
             Stage::Lint(lint) => format!("lint/{}", lint.name()),
             Stage::Unit => "unit".into(),
             Stage::Boot(scenario) => format!("boots/{}", scenario.name),
+            Stage::Firmware(image) => format!("firmware/{}", image.name),
             Stage::Demo => "demo".into(),
         }
     }
@@ -111,6 +114,7 @@ impl Stage {
             Stage::Lint(lint) => lint.about(),
             Stage::Unit => "cargo test of all packages",
             Stage::Boot(scenario) => &scenario.about,
+            Stage::Firmware(image) => image.about,
             Stage::Demo => "qemu/demo --check",
         }
     }
@@ -157,6 +161,7 @@ fn gather(product: &Product, choice: &Choice) -> Result<Vec<Stage>> {
             stages.extend(others.into_iter().map(|other| Stage::Boot(Box::new(other))));
         }
     }
+    stages.extend(firmware::ALL.into_iter().map(Stage::Firmware));
     if choice.all || choice.list || !choice.filters.is_empty() {
         stages.push(Stage::Demo);
     }
@@ -164,7 +169,7 @@ fn gather(product: &Product, choice: &Choice) -> Result<Vec<Stage>> {
 }
 
 fn run_stages(product: &Product, stages: Vec<Stage>, tally: &mut Tally) {
-    let mut boots = VecDeque::new();
+    let (mut boots, mut images) = (VecDeque::new(), VecDeque::new());
     let mut with_demo = false;
     for stage in stages {
         let start = Instant::now();
@@ -175,15 +180,21 @@ fn run_stages(product: &Product, stages: Vec<Stage>, tally: &mut Tally) {
             }
             Stage::Unit => unit::run(product, None, tally),
             Stage::Boot(scenario) => boots.push_back(*scenario),
+            Stage::Firmware(image) => images.push_back(image),
             Stage::Demo => with_demo = true,
         }
     }
-    if boots.is_empty() && !with_demo {
+    if boots.is_empty() && images.is_empty() && !with_demo {
         return;
     }
     let start = Instant::now();
     match product.build().and_then(|()| World::open(product.clone())) {
-        Ok(world) => run_boots(&world, boots, tally),
+        Ok(world) => {
+            if !boots.is_empty() {
+                run_boots(&world, boots, tally);
+            }
+            judge_images(&world, images, tally);
+        }
         Err(trouble) => tally.count("build", start, Err(trouble)),
     }
     if with_demo {
@@ -225,6 +236,25 @@ fn run_boots(world: &World, boots: VecDeque<Scenario>, tally: &mut Tally) {
         start.elapsed().as_secs_f64(),
         held(&cpu)
     );
+}
+
+/// All images of `firmware/`, a few at a time.
+fn judge_images(world: &World, images: VecDeque<firmware::Image>, tally: &mut Tally) {
+    let (queue, shared) = (Mutex::new(images), Mutex::new(tally));
+    std::thread::scope(|scope| {
+        for _ in 0..GUESTS_AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let Some(image) = held(&queue).pop_front() else {
+                        return;
+                    };
+                    let (name, start) = (format!("firmware/{}", image.name), Instant::now());
+                    let outcome = firmware::judge(world, &image);
+                    held(&shared).count(&name, start, outcome);
+                }
+            });
+        }
+    });
 }
 
 fn run_boot(world: &World, scenario: &Scenario) -> Result<play::Played> {

@@ -1,18 +1,21 @@
 //! The user's commands: arguments in, one of the library's stories, words out.
 //!
-//! Exit codes: 0 done, 1 refused or failed, 2 a usage error, 128 plus the signal when
+//! Exit codes: 0 done, 1 refused or failed, 2 a usage error (or, of `verify`, unreadable), 128 plus the signal when
 //! interrupted.
 #![forbid(unsafe_code)]
 
 mod build;
 mod build_args;
+mod check;
+mod inspect;
 mod progress;
+mod verify;
 
 use crate::boot::{self, machine::Machine};
 use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Live systems: builds their media, tells how a running one is set up.
+/// Live systems: builds, inspects and verifies their media, tells how a running one is set up.
 #[derive(Debug, Parser)]
 #[command(name = "liveroot", version, max_term_width = 100)]
 struct Cli {
@@ -23,6 +26,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build_args::Args),
+    Inspect(inspect::Args),
+    Verify(verify::Args),
     /// In a live system: its medium, its image, where changes go and how full that is
     Status(TellArgs),
     /// In a live system: its saved changes, those in use (*) and those put aside
@@ -45,6 +50,8 @@ pub fn command() -> clap::Command {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Build(args) => build::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Status(args) => tell(boot::status::status(&Machine::running(), args.json)),
         Command::Sessions(args) => tell(boot::sessions::sessions(&Machine::running(), args.json)),
     }
