@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::units::ImageId;
+use crate::units::{Hex32, ImageId};
 
 /// Version of this package; agent and builder of one image are of one version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -51,12 +51,29 @@ pub const PAYLOAD_ALIGN: u64 = 1 << 20;
 pub struct ImageManifest {
     /// Version of this structure, now 1.
     pub schema: u32,
-    /// SHA-256 of the payload file.
+    /// SHA-256 of the payload, without what stands behind it.
     pub id: ImageId,
-    /// Length of the payload file, bytes.
+    /// Length of the payload, bytes. The file on the medium is longer where a hash tree
+    /// stands behind it.
     pub size: u64,
     /// Volume label of the medium.
     pub label: String,
+    /// The hash tree; none in images of releases before 0.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verity: Option<VerityManifest>,
+}
+
+/// The hash tree behind a payload (dm-verity, hash type 1, SHA-256, blocks of 4,096 bytes).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct VerityManifest {
+    /// What all of the payload is checked against.
+    pub root_hash: Hex32,
+    /// Comes before each block.
+    pub salt: Hex32,
+    /// Blocks of the payload.
+    pub data_blocks: u64,
+    /// Where the superblock stands, bytes from the payload's start; the tree is behind it.
+    pub hash_offset: u64,
 }
 
 /// The schema that this version writes and reads.

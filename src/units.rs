@@ -131,6 +131,53 @@ impl fmt::Debug for ImageId {
     }
 }
 
+/// 32 bytes that text holds as 64 lower-case hex digits: a root hash, a salt.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Hex32(pub [u8; 32]);
+
+impl TryFrom<String> for Hex32 {
+    type Error = String;
+
+    /// Accepts 64 lower-case hex digits and nothing else.
+    fn try_from(text: String) -> Result<Self, String> {
+        let digit = |b: &u8| match b {
+            b'0'..=b'9' => Some(b - b'0'),
+            b'a'..=b'f' => Some(b - b'a' + 10),
+            _ => None,
+        };
+        let digits: Option<Vec<u8>> = text.as_bytes().iter().map(digit).collect();
+        let mut bytes = [0; 32];
+        match digits.filter(|digits| digits.len() == 64) {
+            Some(digits) => {
+                for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+                    *byte = pair[0] << 4 | pair[1];
+                }
+                Ok(Hex32(bytes))
+            }
+            None => Err(format!("not 64 hex digits: {text:?}")),
+        }
+    }
+}
+
+impl From<Hex32> for String {
+    fn from(hex: Hex32) -> String {
+        hex.to_string()
+    }
+}
+
+impl fmt::Display for Hex32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hex32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// A moment: seconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
@@ -224,5 +271,22 @@ mod tests {
         assert!(ImageId::try_from("AB".repeat(32)).is_err());
         assert!(ImageId::try_from("ab".repeat(31)).is_err());
         assert_eq!(ImageId::from_digest(&[0xab; 32]).short(), "abababab");
+    }
+
+    #[test]
+    fn hex_digits_read_back_and_nothing_else_does() {
+        let text = "0123456789abcdef".repeat(4);
+        let hex = Hex32::try_from(text.clone()).unwrap();
+        assert_eq!((hex.0[0], hex.0[31]), (0x01, 0xef));
+        assert_eq!(hex.to_string(), text);
+        for wrong in [
+            "",
+            "0",
+            &text[1..],
+            &text.to_uppercase(),
+            &format!("{text}0"),
+        ] {
+            assert!(Hex32::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
     }
 }

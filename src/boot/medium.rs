@@ -129,6 +129,7 @@ mod tests {
             id: ImageId::from_digest(&[1; 32]),
             size: 1,
             label: "OWN".into(),
+            verity: None,
         };
         let wanted = |line: &str, manifest| {
             decide_wanted(&decide_request(&said::split(line.as_bytes())), manifest)

@@ -18,6 +18,7 @@ pub fn describe(payload: &Path, label: &Label, watch: &dyn Watch) -> Result<Imag
         id: ImageId::from_digest(&digest),
         size,
         label: label.to_string(),
+        verity: None,
     })
 }
 
@@ -85,6 +86,7 @@ mod tests {
             id: ImageId::from_digest(&[7; 32]),
             size: 4096,
             label: "My Label".into(),
+            verity: None,
         };
         let text = manifest_text(&manifest).unwrap();
         let segment = manifest_segment(&text).unwrap();

@@ -15,6 +15,7 @@ mod drivers;
 mod error;
 mod esp;
 mod firmware;
+pub mod implant;
 mod initramfs;
 mod iso;
 mod kernel;
@@ -34,6 +35,9 @@ mod survey;
 mod tool;
 mod tree;
 mod uki;
+pub mod unified;
+pub mod verity;
+pub mod volume;
 mod watch;
 
 pub use budget::Fit;

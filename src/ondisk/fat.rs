@@ -3,6 +3,10 @@
 //! Microsoft's "FAT: General Overview of On-Disk Format" 1.03; `fs/fat/inode.c`,
 //! fat_read_bpb, and libblkid's `superblocks/vfat.c` for what counts as valid.
 
+pub mod geometry;
+pub mod names;
+pub mod write;
+
 use super::fields::{byte, has_magic, le16, le32, slice};
 use super::{ByteSource, FsFacts, FsKind, Probed, ReadError, read_up_to, text};
 use crate::units::{Bytes, Label};

@@ -3,6 +3,8 @@
 //! UEFI 2.10, chapter 5.3; checks as in the kernel's `block/partitions/efi.c`, but the
 //! backup at the end of the disk is believed without a kernel word.
 
+pub mod write;
+
 use super::checksum::crc32;
 use super::fields::{bytes16, has_magic, le32, le64, slice};
 use super::table::{Copies, Guid, Partition, PartitionType, Table, TableKind, in_sectors};

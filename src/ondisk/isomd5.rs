@@ -4,6 +4,8 @@
 //! application use area of the primary volume descriptor (ECMA-119 8.4.32), parted by `;`. The
 //! sum is MD5: it finds errors, and proves nothing against people.
 
+pub mod write;
+
 use super::fields::{be32, byte, has_magic, slice};
 use super::{ByteSource, ReadError, read_up_to};
 use md5::{Digest, Md5};
@@ -184,9 +186,6 @@ impl Comparison {
             return Ok(());
         };
         let sum = self.sum.clone().finalize();
-        // The tool keeps the first digit of each byte, printed without a leading zero.
-        let first = |byte: u8| if byte < 16 { byte } else { byte >> 4 };
-        let digit = |byte: u8| b"0123456789abcdef"[usize::from(first(byte))];
         if wanted
             .iter()
             .zip(&sum)
@@ -214,6 +213,13 @@ impl Comparison {
             to: self.implanted.length,
         })
     }
+}
+
+/// What the tool keeps of a byte of a fragment's sum: the first digit, printed without a
+/// leading zero.
+fn digit(byte: u8) -> u8 {
+    let first = if byte < 16 { byte } else { byte >> 4 };
+    b"0123456789abcdef"[usize::from(first)]
 }
 
 /// The area holds the sum, so it was blank when that was made. `at` is where the chunk begins.

@@ -2,6 +2,8 @@
 //!
 //! `block/partitions/msdos.c` of the kernel, for numbering and for what it ignores.
 
+pub mod write;
+
 use super::fields::{byte, has_magic, le32, slice};
 use super::table::{Partition, PartitionType, Table, TableKind, in_sectors};
 use super::{ByteSource, ReadError, exfat, fat, ntfs, probe, read_up_to};

@@ -89,6 +89,16 @@ impl ByteSource for [u8] {
     }
 }
 
+impl ByteSource for Vec<u8> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.as_slice().read_at(offset, buf)
+    }
+
+    fn len(&self) -> u64 {
+        self.as_slice().len() as u64
+    }
+}
+
 /// What a probe found: nothing of its format, or facts.
 pub type Probed = Result<Option<FsFacts>, ReadError>;
 
@@ -183,3 +193,4 @@ pub mod kmod;
 pub mod pe;
 pub mod session;
 pub mod snapshot;
+pub mod verity;

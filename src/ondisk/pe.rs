@@ -4,6 +4,8 @@
 //! the optional header (PE32+), the section table.
 #![forbid(unsafe_code)]
 
+pub mod write;
+
 /// `IMAGE_FILE_MACHINE_AMD64`.
 pub const MACHINE_AMD64: u16 = 0x8664;
 const PE32_PLUS: u16 = 0x20b;
@@ -70,18 +72,54 @@ pub fn stamp(bytes: &mut [u8], time: u32) -> Option<()> {
     Some(())
 }
 
-/// The sum of all 16-bit words with the carry added back, and the length. Its own field
-/// counts as zero.
+/// Its own field counts as zero.
 fn checksum_of(bytes: &[u8]) -> u32 {
-    let words = bytes.chunks(2).map(|pair| match pair {
-        [low, high] => u32::from(u16::from_le_bytes([*low, *high])),
-        _ => u32::from(pair[0]),
-    });
-    let sum = words.fold(0, |sum: u32, word| {
-        let sum = sum + word;
-        (sum & 0xffff) + (sum >> 16)
-    });
-    sum.wrapping_add(bytes.len() as u32)
+    let mut sum = WordSum::default();
+    sum.feed(bytes);
+    sum.checksum(bytes.len() as u64)
+}
+
+/// The sum of 16-bit words with the carry added back, of which an image's checksum is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WordSum {
+    sum: u64,
+    is_odd: bool,
+}
+
+impl WordSum {
+    /// Takes the bytes that follow.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let (first, rest) = match bytes {
+            [first, rest @ ..] if self.is_odd => (u64::from(*first) << 8, rest),
+            _ => (0, bytes),
+        };
+        let words = rest.chunks_exact(2);
+        let last = words.remainder().first().copied().map_or(0, u64::from);
+        self.is_odd ^= bytes.len() % 2 == 1;
+        // The carry can wait: the sum of 2^48 words fits.
+        let words: u64 = words
+            .map(|word| u64::from(u16::from_le_bytes([word[0], word[1]])))
+            .sum();
+        self.sum = fold(self.sum + fold(first + words + last));
+    }
+
+    /// Takes what another sum took, which began at an even offset.
+    pub fn add(&mut self, other: &WordSum) {
+        self.sum = fold(self.sum + other.sum);
+    }
+
+    /// The checksum of an image of so many bytes.
+    pub fn checksum(&self, len: u64) -> u32 {
+        (fold(self.sum) as u32).wrapping_add(len as u32)
+    }
+}
+
+/// Adds the carry back until there is none.
+fn fold(mut sum: u64) -> u64 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum
 }
 
 fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {

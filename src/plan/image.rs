@@ -159,6 +159,8 @@ mod tests {
         let kind = |fs: Option<FsFacts>| decide_kind("a.img", fs.as_ref(), Bytes(4096));
         for fs in [Squashfs, Erofs, Ext, Xfs, Btrfs] {
             assert_eq!(kind(Some(facts(fs, Some(4096)))), Ok(fs));
+            // A hash tree stands behind.
+            assert_eq!(kind(Some(facts(fs, Some(2048)))), Ok(fs));
             let short = kind(Some(facts(fs, Some(4097)))).unwrap_err();
             assert!(short.contains("cut short") && short.contains(fs.name()));
         }

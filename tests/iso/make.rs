@@ -1,7 +1,6 @@
 //! A medium with invented contents, as `liveroot build` lays it out.
 #![allow(clippy::unwrap_used)]
 
-use crate::namespace::{run, text};
 use liveroot::builder::bios::Bios;
 use liveroot::builder::medium::{
     BiosStart, Front, FrontInput, Identity, Layout, MediumFile, Place, plan_front, write_pieces,
@@ -150,17 +149,5 @@ impl Made {
             let read = fs::read(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
             assert!(read == *bytes, "{path} differs");
         }
-    }
-
-    /// Mounts the image from `offset` on; where.
-    pub fn mount(&self, image: &Path, offset: u64, options: &str) -> PathBuf {
-        let at = self.dir.path().join("at");
-        fs::create_dir_all(&at).unwrap();
-        let options = format!("loop,ro,offset={offset}{options}");
-        run(
-            "mount",
-            &["-t", "iso9660", "-o", &options, text(image), text(&at)],
-        );
-        at
     }
 }

@@ -275,13 +275,13 @@ impl Front {
             whole: sector(length)?,
             end: sector(esp_offset)?,
         };
-        let code = self.bios.map_or([0; 440], |(_, code)| code);
+        let code: &[u8] = self.bios.as_ref().map_or(&[], |(_, code)| code);
         let partitions = table::Spans {
             iso: (u64::from(PARTITION) * SECTOR, esp_offset),
             esp: (esp_offset, esp_end),
             length,
         };
-        let mut pieces = table::pieces(identity, &partitions, &code)?;
+        let mut pieces = table::pieces(identity, &partitions, code)?;
         pieces.push((u64::from(CATALOGUE) * SECTOR, catalogue.bytes().to_vec()));
         let iso = self.plan.bytes(&facts).map_err(refused)?;
         pieces.extend(

@@ -65,6 +65,9 @@ pub struct Extent {
     pub length: u64,
 }
 
+/// A sector, and what stands from there on.
+pub type Piece = (u32, Vec<u8>);
+
 /// Which trees there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trees {
@@ -78,7 +81,8 @@ pub struct Trees {
 /// The places of all directories and tables.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    most: Vec<u64>,
+    /// Of each entry; none of those that are no files.
+    most: Vec<Option<u64>>,
     nodes: Vec<Node>,
     views: Vec<View>,
     epoch: u64,
@@ -110,16 +114,19 @@ impl Plan {
     /// Paths that can't be, more directories than 65,535.
     pub fn new(entries: &[Entry], trees: Trees, epoch: u64, first: u32) -> Result<Plan, Refusal> {
         let nodes = tree::nodes(entries)?;
-        let most: Vec<u64> = entries
+        let most: Vec<Option<u64>> = entries
             .iter()
             .map(|entry| match entry.what {
-                What::File { most } => most,
-                _ => 0,
+                What::File { most } => Some(most),
+                _ => None,
             })
             .collect();
         let widest: Vec<Extent> = most
             .iter()
-            .map(|&length| Extent { sector: 0, length })
+            .map(|most| Extent {
+                sector: 0,
+                length: most.unwrap_or(0),
+            })
             .collect();
         let mut flavours = vec![names(&nodes, Flavour::Primary)];
         if trees.joliet {
@@ -155,9 +162,11 @@ impl Plan {
     ///
     /// # Errors
     /// A file that is longer than was said, one that ends behind the image's end.
-    pub fn bytes(&self, facts: &Facts<'_>) -> Result<Vec<(u32, Vec<u8>)>, Refusal> {
-        for (extent, &most) in facts.extents.iter().zip(&self.most) {
-            let length = extent.length;
+    pub fn bytes(&self, facts: &Facts<'_>) -> Result<Vec<Piece>, Refusal> {
+        for (extent, most) in facts.extents.iter().zip(&self.most) {
+            let (Some(most), length) = (*most, extent.length) else {
+                continue;
+            };
             if length > most {
                 return Err(Refusal::Outgrown { length, most });
             }

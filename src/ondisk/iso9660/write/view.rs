@@ -5,7 +5,7 @@ use super::pathtable::{self, Order};
 use super::record::{DIRECTORY, MORE, Record, append};
 use super::rockridge::{self, Continuation, SP};
 use super::tree::{Kind, Node};
-use super::{Extent, MOST_EXTENT, Refusal, SECTOR, descriptor};
+use super::{Extent, MOST_EXTENT, Piece, Refusal, SECTOR, descriptor};
 use crate::units::Label;
 
 /// `S_IFDIR`, `S_IFREG` and `S_IFLNK` (stat.h) with what all may do.
@@ -136,7 +136,7 @@ impl View {
         nodes: &[Node],
         extents: &[Extent],
         epoch: u64,
-    ) -> Result<(u32, Vec<(u32, Vec<u8>)>), Refusal> {
+    ) -> Result<(u32, Vec<Piece>), Refusal> {
         let mut directories = vec![(0, 0); nodes.len()];
         let measure = Known {
             nodes,
