@@ -21,8 +21,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
     let progress = Progress::on_stderr();
     let done = match &args.check_against {
-        Some(other) => check::check(options, other, &progress).map(Done::Checked),
-        None => build(&options, &progress).map(Done::Built),
+        Some(other) => {
+            check::check(options, other, &progress).map(|checked| Done::Checked(Box::new(checked)))
+        }
+        None => build(&options, &progress).map(|outcome| Done::Built(Box::new(outcome))),
     };
     progress.finish();
     match done {
@@ -50,8 +52,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 enum Done {
-    Built(Outcome),
-    Checked(check::Checked),
+    Built(Box<Outcome>),
+    Checked(Box<check::Checked>),
 }
 
 fn show(outcome: &Outcome, json: bool) -> std::io::Result<()> {

@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Build(build_args::Args),
+    Build(Box<build_args::Args>),
     Inspect(inspect::Args),
     Verify(verify::Args),
     /// In a live system: its medium, its image, where changes go and how full that is
