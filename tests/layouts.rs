@@ -13,10 +13,12 @@ mod namespace;
 
 use bench::{Bench, digest, dirty, elsewhere, fill, image, mount_line};
 use liveroot::boot::apart::take_apart;
+use liveroot::builder::verity;
 use liveroot::layout::Left;
 use liveroot::ondisk::FsKind;
 use liveroot::plan::image::Layout;
 use liveroot::sys::loopdev;
+use liveroot::units::ImageId;
 use namespace::{possible, run, text};
 use std::fs::{self, File};
 use std::path::Path;
@@ -60,6 +62,39 @@ fn a_packed_image_is_a_flat_root_under_either_name() {
         assert_eq!((report.layout, report.fs), ("flat", fs));
         assert!(report.path.ends_with(name), "{}", report.path);
         bench.assert_root(fs);
+    }
+}
+
+/// Sees nothing and stops nothing.
+struct Quiet;
+
+impl liveroot::builder::Watch for Quiet {
+    fn phase(&self, _: &str) {}
+    fn percent(&self, _: u8) {}
+    fn warn(&self, _: &str) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_hash_tree_behind_the_image_is_no_part_of_the_root() {
+    for name in ["LiveOS/squashfs.img", "LiveOS/rootfs.img"] {
+        let make = |tree: &Path, at: &Path| {
+            image("squashfs", tree, at);
+            let file = File::options().read(true).write(true).open(at).unwrap();
+            let length = file.metadata().unwrap().len();
+            let id = ImageId::from_digest(&[7; 32]);
+            verity::append(&file, at, 0, length, &id, &Quiet).unwrap();
+            assert!(file.metadata().unwrap().len() >= length + 8192);
+        };
+        let Some(mut bench) = medium(name, make) else {
+            return;
+        };
+        bench.boot(bench.examine(true));
+        let report = bench.report.image.as_ref().unwrap();
+        assert_eq!((report.layout, report.fs), ("flat", "squashfs"));
+        bench.assert_root("squashfs");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Our writers of small formats before independent judges: fsck.fat and mtools; sgdisk and
 //! sfdisk; objcopy, objdump; veritysetup; checkisomd5 and implantisomd5. The kernel's vfat is
-//! not among them: the machines that test lack it.
+//! not among them, for machines that test lack it: `KEEP=DIR` keeps the volumes for a look.
 
 // A test may panic; clippy knows only functions marked #[test].
 #![allow(clippy::unwrap_used)]
@@ -162,6 +162,10 @@ fn fsck_and_mtools_agree_with_each_kind_of_volume() {
     for (geometry, kind) in [(fat16, "16"), (fat32, "32"), (wide, "32")] {
         let image = dir.path().join("esp.img");
         write_volume(&image, 0, geometry, &files);
+        if let Some(kept) = std::env::var_os("KEEP") {
+            let name = format!("fat{kind}-{}.img", geometry.cluster);
+            fs::copy(&image, Path::new(&kept).join(name)).unwrap();
+        }
         let text = fsck(&image);
         assert!(
             text.contains(&format!("{} data clusters", geometry.clusters))

@@ -160,6 +160,18 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_may_name_a_hash_tree_and_things_of_later_releases() {
+        let digits = "ab".repeat(32);
+        let text = format!(
+            r#"{{"schema":1,"id":"{digits}","size":1,"label":"X","later":[1],"verity":{{"root_hash":"{digits}","salt":"{digits}","data_blocks":7,"hash_offset":28672,"later":1}}}}"#
+        );
+        let verity = parse_manifest(text.as_bytes()).unwrap().verity.unwrap();
+        assert_eq!((verity.data_blocks, verity.hash_offset), (7, 28_672));
+        assert_eq!(verity.root_hash.to_string(), digits);
+        assert!(parse_manifest(text.replace("ababab", "xx").as_bytes()).is_err());
+    }
+
+    #[test]
     fn memory_devices_are_no_media() {
         assert!(is_numbered("loop0", "loop") && is_numbered("zram0", "zram"));
         assert!(!is_numbered("sda", "loop") && !is_numbered("loopy", "loop"));

@@ -100,6 +100,37 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_knows_no_hash_tree_reads_the_manifest_too() {
+        /// What version 0.1 read.
+        #[derive(serde::Deserialize)]
+        struct Old {
+            schema: u32,
+            id: ImageId,
+            size: u64,
+            label: String,
+        }
+        let digest = crate::units::Hex32([7; 32]);
+        let manifest = ImageManifest {
+            schema: MANIFEST_SCHEMA,
+            id: ImageId::from_digest(&[7; 32]),
+            size: 4096,
+            label: "L".into(),
+            verity: Some(crate::layout::VerityManifest {
+                root_hash: digest,
+                salt: digest,
+                data_blocks: 1,
+                hash_offset: 4096,
+            }),
+        };
+        let text = manifest_text(&manifest).unwrap();
+        let old: Old = serde_json::from_slice(&text).unwrap();
+        assert_eq!((old.schema, old.size, old.label.as_str()), (1, 4096, "L"));
+        assert_eq!(old.id, manifest.id);
+        let new: ImageManifest = serde_json::from_slice(&text).unwrap();
+        assert_eq!(new, manifest);
+    }
+
+    #[test]
     fn digests_tell_where_parts_end() {
         assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
     }

@@ -79,7 +79,7 @@ fn as_short(name: &str) -> Option<Short> {
     let (base, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     let fits = (1..=BASE).contains(&base.len()) && extension.len() <= 3;
     let plain = |text: &str| text.bytes().all(is_short_char);
-    let dot = name.contains('.') == !extension.is_empty();
+    let dot = name.contains('.') != extension.is_empty();
     (fits && dot && plain(base) && plain(extension)).then(|| join(base, extension))
 }
 

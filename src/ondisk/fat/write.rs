@@ -371,7 +371,7 @@ fn date(moment: Moment) -> (u16, u16) {
         ..1980 => (number(1980, 1, 1), 0),
         1980..2108 => (
             number(civil.year, civil.month, civil.day),
-            (civil.hour << 11 | civil.minute << 5 | civil.second / 2) as u16,
+            (civil.hour << 11 | civil.minute << 5 | (civil.second / 2)) as u16,
         ),
         _ => (number(2107, 12, 31), (23 << 11 | 59 << 5 | 29) as u16),
     }
