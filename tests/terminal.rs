@@ -21,7 +21,7 @@ impl Watch for Stop {
     fn phase(&self, _: &str) {}
     fn percent(&self, _: u8) {}
     fn progress(&self, done: u64, _: u64) {
-        if done >= 2 * MIB {
+        if done >= MIB {
             self.at.get_or_init(|| self.image.metadata().unwrap().len());
         }
     }
@@ -39,12 +39,12 @@ fn a_cancelled_payload_stops_at_the_next_block() {
     let tree = dir.path().join("tree");
     std::fs::create_dir(&tree).unwrap();
     let mut state = 1u64;
-    let bytes: Vec<u8> = (0..8 * MIB)
+    let bytes: Vec<u8> = (0..4 * MIB)
         .map(|_| {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            (state >> 56) as u8
+            (state >> 60) as u8
         })
         .collect();
     write_file(&tree.join("file"), &bytes);
@@ -55,7 +55,7 @@ fn a_cancelled_payload_stops_at_the_next_block() {
     };
     let source = Directory::read(&tree, Owners::Kept, &stop).unwrap();
     let options = Options {
-        compressor: Compressor::Zstd { level: 19 },
+        compressor: Compressor::Xz { x86: true },
         block_size: BLOCK,
         workers: 2,
         ..Options::default()
