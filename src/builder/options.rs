@@ -12,8 +12,7 @@ pub struct Options {
     pub tree: PathBuf,
     /// Whose the files of the image are.
     pub owners: Owners,
-    /// The ISO to write; with [`Options::check_against`] the place of the one that is built to
-    /// be compared and goes away.
+    /// The ISO to write.
     pub output: PathBuf,
     /// A kernel image in place of the tree's newest.
     pub kernel: Option<PathBuf>,
@@ -33,8 +32,6 @@ pub struct Options {
     pub large_esp: bool,
     /// Whether the medium is to start by BIOS.
     pub bios: bios::Choice,
-    /// An ISO that the result is to be compared with, in place of being kept.
-    pub check_against: Option<PathBuf>,
     /// The value of SOURCE_DATE_EPOCH, if it is set.
     pub source_date_epoch: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! `liveroot build`: a tree becomes a bootable ISO.
 
 use super::build_args::Args;
+use super::check;
 use super::progress::Progress;
 use crate::builder::{Error, Outcome, build};
 use crate::sys::interrupt;
@@ -19,10 +20,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
         ));
     }
     let progress = Progress::on_stderr();
-    let result = build(&options, &progress);
+    let done = match &args.check_against {
+        Some(other) => {
+            check::check(options, other, &progress).map(|checked| Done::Checked(Box::new(checked)))
+        }
+        None => build(&options, &progress).map(|outcome| Done::Built(Box::new(outcome))),
+    };
     progress.finish();
-    match result {
-        Ok(outcome) => match show(&outcome, args.json) {
+    match done {
+        Ok(Done::Built(outcome)) => match show(&outcome, args.json) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => {
                 super::complain(format_args!(
@@ -32,6 +38,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Ok(Done::Checked(checked)) => checked.show(args.json),
         Err(error) => {
             super::complain(format_args!("{error}"));
             match (error, interrupt::caught()) {
@@ -44,11 +51,21 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
+enum Done {
+    Built(Box<Outcome>),
+    Checked(Box<check::Checked>),
+}
+
 fn show(outcome: &Outcome, json: bool) -> std::io::Result<()> {
     let text = match json {
         true => outcome.json()? + "\n",
         false => outcome.table(),
     };
+    print(&text)
+}
+
+/// All of it on standard output.
+pub(super) fn print(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()

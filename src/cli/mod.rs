@@ -8,6 +8,8 @@ mod build;
 mod build_args;
 mod inspect;
 mod pack;
+mod check;
+mod inspect;
 mod progress;
 mod verify;
 
@@ -29,6 +31,9 @@ enum Command {
     Inspect(inspect::Args),
     Verify(verify::Args),
     Pack(pack::Args),
+    Build(Box<build_args::Args>),
+    Inspect(inspect::Args),
+    Verify(verify::Args),
     /// In a live system: its medium, its image, where changes go and how full that is
     Status(TellArgs),
     /// In a live system: its saved changes, those in use (*) and those put aside

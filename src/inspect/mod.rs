@@ -5,6 +5,8 @@
 //! without reading anything more; [`verify::verify`] compares every byte with what covers it.
 #![forbid(unsafe_code)]
 
+pub mod differ;
+mod differ_fields;
 pub mod draw;
 pub mod facts;
 mod findings;
