@@ -39,6 +39,10 @@ genisoimage ISO images of another maker
 cryptsetup-bin LUKS images
 isomd5sum ISO images with an implanted checksum'
 
+# The other programs of the chain that `bench build` measures.
+needed_by_bench='cryptsetup-bin hash trees (veritysetup)
+isomd5sum checksums of ISO images (implantisomd5)'
+
 # Named by whoever sources this.
 : "${root:?}"
 
@@ -95,6 +99,10 @@ enter() {
     if [ "$1" = test ]; then
         needed="$needed
 $needed_by_tests"
+    fi
+    if [ "$1" = bench ]; then
+        needed="$needed
+$needed_by_bench"
     fi
     install_missing
     build_runner
