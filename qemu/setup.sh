@@ -41,6 +41,10 @@ isomd5sum ISO images with an implanted checksum
 libarchive-tools tar archives of another maker (bsdtar)
 isolinux boot code of a BIOS, for images that firmware judges'
 
+# The other programs of the chain that `bench build` measures.
+needed_by_bench='cryptsetup-bin hash trees (veritysetup)
+isomd5sum checksums of ISO images (implantisomd5)'
+
 # Named by whoever sources this.
 : "${root:?}"
 
@@ -97,6 +101,10 @@ enter() {
     if [ "$1" = test ]; then
         needed="$needed
 $needed_by_tests"
+    fi
+    if [ "$1" = bench ]; then
+        needed="$needed
+$needed_by_bench"
     fi
     install_missing
     build_runner
