@@ -6,10 +6,9 @@
 
 mod build;
 mod build_args;
-mod inspect;
-mod pack;
 mod check;
 mod inspect;
+mod pack;
 mod progress;
 mod verify;
 
@@ -27,11 +26,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Build(build_args::Args),
-    Inspect(inspect::Args),
-    Verify(verify::Args),
-    Pack(pack::Args),
     Build(Box<build_args::Args>),
+    Pack(pack::Args),
     Inspect(inspect::Args),
     Verify(verify::Args),
     /// In a live system: its medium, its image, where changes go and how full that is
