@@ -90,7 +90,7 @@ fn a_changed_tree_is_found_in_the_payload_and_not_in_what_follows_from_it() {
     }
     let bench = Bench::new();
     let ours = built(&bench);
-    let more: Vec<u8> = (0..3 * MIB).map(|n| (n * n >> 7) as u8).collect();
+    let more: Vec<u8> = (0..3 * MIB).map(|n| ((n * n) >> 7) as u8).collect();
     write(&bench.tree().join("etc/more"), more);
     let found = difference(&ours, &built(&bench)).unwrap();
     assert_eq!(found.structure, "/LiveOS/squashfs.img", "{found}");

@@ -3,6 +3,8 @@
 use crate::builder::source::Owners;
 use crate::builder::squashfs::Compressor;
 use crate::builder::{Options, Payload, Scope, SquashfsTool, bios};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Makes a bootable live ISO from the root of a distribution
@@ -21,7 +23,7 @@ pub(super) struct Args {
         value_name = "FILE",
         required_unless_present = "check_against"
     )]
-    #[arg(value_parser = output, conflicts_with = "check_against")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(output), value_hint = clap::ValueHint::FilePath, conflicts_with = "check_against")]
     output: Option<PathBuf>,
     /// Build it once more, compare with this ISO, say what differs first, and keep nothing
     #[arg(long, value_name = "ISO")]
@@ -132,15 +134,17 @@ enum Tool {
 }
 
 /// An ISO is not written from front to end: what is known last stands in front.
-fn output(text: &str) -> Result<PathBuf, String> {
-    match text {
-        "-" => Err(
+fn output(name: OsString) -> Result<PathBuf, String> {
+    if name == "-" {
+        return Err(
             "an ISO is not written from its first byte to its last, so a pipe cannot take it; \
              name a file (./- is one of that name)"
                 .into(),
-        ),
-        "" => Err("name a file".into()),
-        _ => Ok(text.into()),
+        );
+    }
+    match name.is_empty() {
+        true => Err("name a file".into()),
+        false => Ok(name.into()),
     }
 }
 
