@@ -39,6 +39,7 @@ complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l agent -d 'Th
 complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l drivers -d 'Drivers in the initramfs: what boot media need, or server adapters (SAS, Fibre Channel) too' -r -f -a "boot\t''
 all\t''"
 complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l initrd -d 'A foreign initramfs in place of ours; the image\'s identity is appended to it' -r -F
+complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l all-root -d 'Give all files to root, whoever owns them in TREE'
 complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l json -d 'Print one JSON object on standard output, and nothing else there'
 complete -c liveroot -n "__fish_liveroot_using_subcommand build" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c liveroot -n "__fish_liveroot_using_subcommand pack" -s o -l output -d 'The squashfs to write' -r -F

@@ -37,7 +37,8 @@ ntfs-3g NTFS images
 udftools UDF images
 genisoimage ISO images of another maker
 cryptsetup-bin LUKS images
-isomd5sum ISO images with an implanted checksum'
+isomd5sum ISO images with an implanted checksum
+libarchive-tools tar archives of another maker (bsdtar)'
 
 # The other programs of the chain that `bench build` measures.
 needed_by_bench='cryptsetup-bin hash trees (veritysetup)

@@ -458,7 +458,106 @@ fn a_file_or_nothing_is_no_tree() {
     fs::rename(bench.tree(), bench.dir.path().join("gone")).unwrap();
     bench.refused(&mut bench.command(), 1, &["No such file"]);
     write(&bench.tree(), "x");
-    bench.refused(&mut bench.command(), 1, &["not a directory"]);
+    bench.refused(&mut bench.command(), 1, &["no tar archive"]);
+}
+
+#[test]
+fn all_files_become_roots_on_demand() {
+    if !have("root, to give files away", is_root()) || !have_tools(&["unsquashfs"]) {
+        return;
+    }
+    let bench = Bench::new();
+    for path in ["etc", "etc/os-release"] {
+        std::os::unix::fs::chown(bench.tree().join(path), Some(1000), Some(1000)).unwrap();
+    }
+    for (option, owner) in [(None, "1000/1000"), (Some("--all-root"), "0/0")] {
+        let output = bench.command().args(option).arg("--json").output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let at = result["payload_offset"].to_string();
+        let iso = bench.iso();
+        let words = ["-lln", "-o", &at, iso.to_str().unwrap(), "etc/os-release"];
+        let listing = run("unsquashfs", &words);
+        let line = listing
+            .lines()
+            .find(|l| l.ends_with("/os-release"))
+            .unwrap();
+        assert!(line.contains(owner), "{line}");
+    }
+}
+
+#[test]
+fn a_build_that_waits_for_a_pipe_can_be_interrupted() {
+    let bench = Bench::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    command.args(["build", "-", "-o"]).arg(bench.iso());
+    let (stdin, stderr) = (std::process::Stdio::piped(), std::process::Stdio::piped());
+    let mut child = command.stdin(stdin).stderr(stderr).spawn().unwrap();
+    // What it says first, it says when it notices signals.
+    let mut said = [0; 8];
+    let read = std::io::Read::read_exact(child.stderr.as_mut().unwrap(), &mut said);
+    read.unwrap();
+    run("sh", &["-c", &format!("kill -TERM {}", child.id())]);
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > Duration::from_secs(30) {
+            child.kill().unwrap();
+            panic!("it still waits");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    bench.assert_nothing_left();
+}
+
+#[test]
+fn an_output_that_is_the_input_is_refused() {
+    let bench = Bench::new();
+    let output = bench.dir.path().join("t.tar");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+    write(&output, [0; 1024]);
+    command.arg("build").arg(&output).arg("-o").arg(&output);
+    bench.refused(&mut command, 1, &["t.tar: it is the input"]);
+    assert_eq!(fs::read(&output).unwrap(), [0; 1024]);
+}
+
+#[test]
+fn a_broken_archive_is_refused_with_path_and_place_and_nothing_is_left() {
+    let bench = Bench::new();
+    let file = bench.dir.path().join("t.tar");
+    let tree = bench.tree();
+    run(
+        "tar",
+        &[
+            "-cf",
+            file.to_str().unwrap(),
+            "-C",
+            tree.to_str().unwrap(),
+            ".",
+        ],
+    );
+    let bytes = fs::read(&file).unwrap();
+    let build = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_liveroot"));
+        command.arg("build").arg(&file).arg("-o").arg(bench.iso());
+        command.arg("--agent").arg(bench.agent());
+        command
+    };
+    write(&file, &bytes[..bytes.len() / 2]);
+    bench.refused(&mut build(), 1, &["t.tar", "(at byte ", "cut short"]);
+    // From a pipe it is unpacked first, beside the output.
+    let command = format!(
+        "head -c 3000 {} | {} build - -o {}",
+        file.display(),
+        env!("CARGO_BIN_EXE_liveroot"),
+        bench.iso().display()
+    );
+    let mut shell = Command::new("sh");
+    bench.refused(
+        shell.args(["-c", &command]),
+        1,
+        &["standard input", "cut short"],
+    );
 }
 
 #[test]

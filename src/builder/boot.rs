@@ -8,7 +8,7 @@ use super::menu;
 use super::scratch::Scratch;
 use super::tool::Tools;
 use super::uki;
-use super::{Input, Result, Tree, size_of};
+use super::{Input, Result, Tree};
 use crate::layout::UKI_PATH;
 use crate::units::Bytes;
 use std::path::PathBuf;
@@ -41,20 +41,21 @@ pub fn check_size(input: &Input, initramfs: &Initramfs) -> Result<()> {
         .iter()
         .map(|(path, text)| file(path, text.len() as u64))
         .collect();
-    let kernel = size_of(&input.kernel.file)? + size_of(&input.stub)?;
-    files.push(file("EFI/BOOT/BOOTX64.EFI", size_of(&input.systemd_boot)?));
+    let kernel = (input.kernel.image.len() + input.stub.bytes.len()) as u64;
+    let systemd_boot = input.systemd_boot.bytes.len() as u64;
+    files.push(file("EFI/BOOT/BOOTX64.EFI", systemd_boot));
     files.push(file(UKI_PATH, kernel + initramfs.size().0 + IDENTITY));
-    esp::plan(&files, &parts(input, initramfs)?).map(drop)
+    esp::plan(&files, &parts(input, initramfs)).map(drop)
 }
 
 /// How many microcode files a message names.
 const NAMED: usize = 5;
 
 /// What makes an ESP large, for the message; what belongs to a part is indented below it.
-fn parts(input: &Input, initramfs: &Initramfs) -> Result<Vec<(String, Bytes)>> {
+fn parts(input: &Input, initramfs: &Initramfs) -> Vec<(String, Bytes)> {
     let microcode = initramfs.parts.microcode;
     let mut parts = vec![
-        ("kernel".to_owned(), Bytes(size_of(&input.kernel.file)?)),
+        ("kernel".to_owned(), Bytes(input.kernel.image.len() as u64)),
         (
             "initramfs".to_owned(),
             Bytes(initramfs.size().0 - microcode),
@@ -63,9 +64,9 @@ fn parts(input: &Input, initramfs: &Initramfs) -> Result<Vec<(String, Bytes)>> {
     ];
     let files = initramfs.microcode.iter().take(NAMED);
     parts.extend(files.map(|(path, size)| (format!("  {path}"), *size)));
-    let menu = Bytes(size_of(&input.systemd_boot)?);
+    let menu = Bytes(input.systemd_boot.bytes.len() as u64);
     parts.push(("systemd-boot".to_owned(), menu));
-    Ok(parts)
+    parts
 }
 
 /// Writes it.
@@ -96,7 +97,7 @@ pub fn write(
     let image = scratch.path("linux.efi");
     let mut files = vec![EspFile::new(
         "EFI/BOOT/BOOTX64.EFI",
-        input.systemd_boot.clone(),
+        scratch.write("menu.efi", &input.systemd_boot.bytes)?,
     )?];
     for (n, (path, text)) in menu::files(&input.entries).iter().enumerate() {
         files.push(EspFile::new(
@@ -106,7 +107,7 @@ pub fn write(
     }
     uki::write(tools, &input.stub, &input.kernel, &sections, &image)?;
     files.push(EspFile::new(UKI_PATH, image.clone())?);
-    let size = esp::plan(&files, &parts(input, initramfs)?)?;
+    let size = esp::plan(&files, &parts(input, initramfs))?;
     let (digest, _) = manifest::digest_file(&image, tools.watch)?;
     let id = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
     let esp = scratch.path("esp.img");

@@ -3,6 +3,10 @@
 //! zstd's bytes are stable only within one version of the library: it is linked in and
 //! pinned, so that every host gives the same.
 
+mod stream;
+
+pub use stream::{Packing, reader};
+
 use std::io::{Read, Write};
 
 /// Level for all that is compressed once and read at every boot.

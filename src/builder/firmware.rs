@@ -54,7 +54,7 @@ fn unpack(tree: &Tree, path: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let unpacked = compress::unpack(path, bytes).map(|(_, bytes)| bytes);
     unpacked.map_err(|e| {
         Error::input(
-            tree.root().join(path).display(),
+            tree.describe(path),
             format!("it cannot be decompressed: {e}"),
             "reinstall the package that it is from",
         )
@@ -106,7 +106,7 @@ fn read_folder(tree: &Tree, folder: &str) -> Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for dir in FIRMWARE_DIRS {
-        for name in tree.list(&format!("{dir}/{folder}"))? {
+        for name in tree.list(&format!("{dir}/{folder}")) {
             let path = format!("{dir}/{folder}/{name}");
             if is_microcode(&name)
                 && let Some(bytes) = tree.read(&path)?
@@ -184,7 +184,7 @@ mod tests {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, bytes).unwrap();
         }
-        let tree = Tree::open(dir.path()).unwrap();
+        let tree = Tree::of_directory(dir.path()).unwrap();
         (dir, tree)
     }
 

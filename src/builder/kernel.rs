@@ -4,7 +4,6 @@ use super::{Error, Result, Tree, Watch};
 use crate::ondisk::bzimage::KernelFacts;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Bytes from the start of an image that hold its setup header and its version text
@@ -17,8 +16,10 @@ const MODULE_DIRS: [&str; 2] = ["usr/lib/modules", "lib/modules"];
 /// The kernel of the medium.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// The image on the host.
+    /// Where the image is: a path of the host, or of an archive for people to read.
     pub file: PathBuf,
+    /// The image.
+    pub image: Vec<u8>,
     /// Its release, as `uname -r` will say.
     pub release: String,
     /// Its modules directory, relative to the tree.
@@ -31,8 +32,8 @@ impl Kernel {
     /// The kernel that the user named, or the newest of the tree that has modules. Files of
     /// the tree that only look like a kernel are warned of; a named one must be one.
     pub fn find(tree: &Tree, named: Option<&Path>, watch: &dyn Watch) -> Result<Kernel> {
-        let (file, release) = match named {
-            Some(file) => (file.to_owned(), named_release(file)?),
+        let (file, image, release) = match named {
+            Some(file) => read_named(file)?,
             None => newest(tree, watch)?,
         };
         let Some(modules) = modules_dir(tree, &release) else {
@@ -44,9 +45,9 @@ impl Kernel {
         };
         if tree.resolve(&format!("{modules}/modules.dep")).is_none() {
             return Err(Error::input(
-                tree.root().join(&modules).display(),
+                tree.describe(&modules),
                 "it has no modules.dep",
-                format!("run `depmod -b {} {release}`", tree.root().display()),
+                format!("run `depmod -b TREE {release}`"),
             ));
         }
         let config = match tree.read_text(&format!("boot/config-{release}"))? {
@@ -55,6 +56,7 @@ impl Kernel {
         };
         Ok(Kernel {
             file,
+            image,
             release,
             modules,
             config,
@@ -76,24 +78,15 @@ struct Unfit {
     remedy: &'static str,
 }
 
-/// The release of an image, which must be one that firmware can start.
-fn release_of(file: &Path) -> std::result::Result<String, Unfit> {
+/// The release of an image by its first bytes, which must be one that firmware can start.
+fn release_of(head: &[u8]) -> std::result::Result<String, Unfit> {
     let unfit = |finding: &str, remedy| {
         Err(Unfit {
             finding: finding.to_owned(),
             remedy,
         })
     };
-    let mut head = Vec::new();
-    let opened = std::fs::File::open(file);
-    let read = opened.and_then(|f| f.take(HEAD).read_to_end(&mut head));
-    if let Err(cause) = read {
-        return unfit(
-            &format!("it cannot be read: {cause}"),
-            "name a kernel image, such as TREE/boot/vmlinuz-…",
-        );
-    }
-    match KernelFacts::parse(&head) {
+    match KernelFacts::parse(head) {
         Some(facts) if facts.efi_stub => Ok(facts.release),
         Some(_) => unfit(
             "this kernel has no EFI stub (CONFIG_EFI_STUB)",
@@ -106,25 +99,44 @@ fn release_of(file: &Path) -> std::result::Result<String, Unfit> {
     }
 }
 
-fn named_release(file: &Path) -> Result<String> {
-    release_of(file).map_err(|unfit| Error::input(file.display(), unfit.finding, unfit.remedy))
+/// A kernel of the host.
+fn read_named(file: &Path) -> Result<(PathBuf, Vec<u8>, String)> {
+    let image = std::fs::read(file).map_err(|cause| {
+        Error::input(
+            file.display(),
+            format!("it cannot be read: {cause}"),
+            "name a kernel image, such as TREE/boot/vmlinuz-…",
+        )
+    })?;
+    match release_of(&image[..image.len().min(HEAD as usize)]) {
+        Ok(release) => Ok((file.to_owned(), image, release)),
+        Err(unfit) => Err(Error::input(file.display(), unfit.finding, unfit.remedy)),
+    }
 }
 
 fn modules_dir(tree: &Tree, release: &str) -> Option<String> {
     MODULE_DIRS
         .iter()
         .map(|base| format!("{base}/{release}"))
-        .find(|dir| tree.resolve(dir).is_some_and(|found| found.is_dir()))
+        .find(|dir| tree.is_dir(dir))
 }
 
 /// The newest kernel of the tree, those with modules first.
-fn newest(tree: &Tree, watch: &dyn Watch) -> Result<(PathBuf, String)> {
-    let mut found: Vec<(bool, String, PathBuf)> = Vec::new();
+fn newest(tree: &Tree, watch: &dyn Watch) -> Result<(PathBuf, Vec<u8>, String)> {
+    let mut found: Vec<(bool, String, usize)> = Vec::new();
     let mut skipped = Vec::new();
-    for file in candidates(tree)? {
-        match release_of(&file) {
-            Ok(release) => found.push((modules_dir(tree, &release).is_some(), release, file)),
-            Err(unfit) => skipped.push(format!("{}: {}", file.display(), unfit.finding)),
+    let show = |inode| tree.source().describe(inode);
+    for inode in candidates(tree) {
+        let head = match tree.read_head(inode, HEAD) {
+            Ok(head) => head,
+            Err(error) => {
+                skipped.push(format!("{}: it cannot be read: {error}", show(inode)));
+                continue;
+            }
+        };
+        match release_of(&head) {
+            Ok(release) => found.push((modules_dir(tree, &release).is_some(), release, inode)),
+            Err(unfit) => skipped.push(format!("{}: {}", show(inode), unfit.finding)),
         }
     }
     // On equal terms the first wins, so candidates stand in order of preference.
@@ -132,13 +144,13 @@ fn newest(tree: &Tree, watch: &dyn Watch) -> Result<(PathBuf, String)> {
     let best = found
         .into_iter()
         .max_by(|a, b| a.0.cmp(&b.0).then_with(|| compare_releases(&a.1, &b.1)));
-    let Some((_, release, file)) = best else {
+    let Some((_, release, inode)) = best else {
         return Err(no_kernel(tree, &skipped));
     };
     for line in skipped {
         watch.warn(&format!("{line}; it is skipped"));
     }
-    Ok((file, release))
+    Ok((PathBuf::from(show(inode)), tree.read_inode(inode)?, release))
 }
 
 fn no_kernel(tree: &Tree, skipped: &[String]) -> Error {
@@ -149,28 +161,28 @@ fn no_kernel(tree: &Tree, skipped: &[String]) -> Error {
         finding.push_str(line);
     }
     Error::input(
-        tree.root().display(),
+        tree.name(),
         finding,
         "install one in the tree (Debian: linux-image-amd64), or name one with --kernel",
     )
 }
 
 /// Files that are named like a kernel, each once: names without version are often links.
-fn candidates(tree: &Tree) -> Result<Vec<PathBuf>> {
+fn candidates(tree: &Tree) -> Vec<usize> {
     let mut files = Vec::new();
-    for name in tree.list("boot")? {
+    for name in tree.list("boot") {
         if name.starts_with("vmlinuz") {
-            files.extend(tree.resolve(&format!("boot/{name}")));
+            files.extend(tree.file(&format!("boot/{name}")));
         }
     }
     for base in MODULE_DIRS {
-        for release in tree.list(base)? {
-            files.extend(tree.resolve(&format!("{base}/{release}/vmlinuz")));
+        for release in tree.list(base) {
+            files.extend(tree.file(&format!("{base}/{release}/vmlinuz")));
         }
     }
     let mut seen = BTreeSet::new();
-    files.retain(|file| file.is_file() && seen.insert(file.clone()));
-    Ok(files)
+    files.retain(|inode| seen.insert(*inode));
+    files
 }
 
 /// Compares releases by their numbers where both have one, else by their letters.
@@ -206,6 +218,7 @@ mod tests {
     fn with_config(text: Option<&str>) -> Kernel {
         Kernel {
             file: PathBuf::new(),
+            image: Vec::new(),
             release: "1".into(),
             modules: "m".into(),
             config: text.map(str::to_owned),

@@ -17,6 +17,7 @@ mod initramfs;
 mod iso;
 mod kernel;
 mod label;
+mod left_out;
 mod manifest;
 mod menu;
 mod modules;
@@ -44,9 +45,6 @@ use crate::units::{Bytes, Label};
 use kernel::Kernel;
 use scratch::Scratch;
 use source::Owners;
-use source::dir::Directory;
-use source::filter::Filtered;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use tool::Tools;
 use tree::Tree;
@@ -54,8 +52,10 @@ use tree::Tree;
 /// What is to be built, as the user said it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Root directory of a distribution.
+    /// Root directory of a distribution, or a tar archive of one; `-` is standard input.
     pub tree: PathBuf,
+    /// Whose the files of the image are.
+    pub owners: Owners,
     /// The ISO to write.
     pub output: PathBuf,
     /// A kernel image in place of the tree's newest.
@@ -77,20 +77,16 @@ pub struct Options {
 /// Makes a medium. Whatever fails, nothing is left beside the output.
 pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     watch.phase("reading the tree");
-    let tree = Tree::open(&options.tree)?;
-    warn_about_owner(&tree, watch)?;
-    let input = gather_input(options, &tree, watch)?;
-    check_output(&options.output, &tree)?;
-    let left_out = squashfs::left_out(&tree)?;
-    let directory = Directory::read(tree.root(), Owners::Kept, watch)?;
-    let source = Filtered::without(&directory, |path| {
-        left_out
-            .iter()
-            .any(|out| out.as_os_str().as_bytes() == path)
-    });
-    let survey = survey::survey(&source)?;
-    let epoch = survey::epoch(options.source_date_epoch.as_deref(), survey.newest)?;
+    check_output(&options.output, &options.tree)?;
     let scratch = Scratch::beside(&options.output)?;
+    let tree = Tree::open(&options.tree, options.owners, scratch.dir(), watch)?;
+    warn_about_owner(&tree, watch);
+    let input = gather_input(options, &tree, watch)?;
+    let survey = survey::survey(tree.source())?;
+    let epoch = survey::epoch(options.source_date_epoch.as_deref(), survey.newest)?;
+    if tree.host_root().is_none() {
+        return Err(squashfs::mksquashfs::not_yet(&tree));
+    }
     let tools = Tools {
         epoch,
         scratch: scratch.dir(),
@@ -111,7 +107,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
 
     watch.phase("payload");
     let payload = scratch.path("squashfs.img");
-    sizes.payload = squashfs::mksquashfs::write(&tools, &tree, &left_out, &payload)?.0;
+    sizes.payload = squashfs::mksquashfs::write(&tools, &tree, options.owners, &payload)?.0;
     watch.phase("image id");
     let manifest = manifest::describe(&payload, &input.label, watch)?;
     let text = manifest::manifest_text(&manifest)?;
@@ -120,7 +116,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     watch.phase("EFI system partition");
     let boot = boot::write(&tools, &scratch, &tree, &input, &initramfs)?;
     let manifest_file = scratch.write("liveroot.json", &text)?;
-    sizes.kernel = size_of(&input.kernel.file)?;
+    sizes.kernel = input.kernel.image.len() as u64;
     sizes.initramfs = initramfs.size().0;
     sizes.uki = size_of(&boot.uki)?;
     sizes.esp = size_of(&boot.esp)?;
@@ -178,8 +174,8 @@ struct Input {
     /// Our agent, unless a foreign initramfs takes its place.
     agent: Option<Vec<u8>>,
     entries: Vec<MenuEntry>,
-    stub: PathBuf,
-    systemd_boot: PathBuf,
+    stub: uki::EfiProgram,
+    systemd_boot: uki::EfiProgram,
 }
 
 fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Input> {
@@ -217,20 +213,19 @@ fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Inp
 }
 
 /// Owners go into the image as they are.
-fn warn_about_owner(tree: &Tree, watch: &dyn Watch) -> Result<()> {
-    let meta = std::fs::metadata(tree.root()).map_err(Error::system("looking at", tree.root()))?;
-    let uid = std::os::unix::fs::MetadataExt::uid(&meta);
+fn warn_about_owner(tree: &Tree, watch: &dyn Watch) {
+    let root = tree.source().listing().inodes.first();
+    let uid = root.map_or(0, |root| root.uid);
     if uid != 0 {
         watch.warn(&format!(
-            "{} belongs to user {uid}, not to root, and so will / in the image",
-            tree.root().display()
+            "{} belongs to user {uid}, not to root, and so will / in the image (--all-root gives all to root)",
+            tree.name()
         ));
     }
-    Ok(())
 }
 
 /// The output must be a file that is not part of the input.
-fn check_output(output: &Path, tree: &Tree) -> Result<()> {
+fn check_output(output: &Path, tree: &Path) -> Result<()> {
     let refuse = |finding: &str, remedy: &str| Err(Error::input(output.display(), finding, remedy));
     if let Ok(meta) = std::fs::metadata(output)
         && !meta.is_file()
@@ -244,10 +239,14 @@ fn check_output(output: &Path, tree: &Tree) -> Result<()> {
         .parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    if parent
-        .canonicalize()
-        .is_ok_and(|dir| dir.starts_with(tree.root()))
+    if let (Ok(output), Ok(tree)) = (output.canonicalize(), tree.canonicalize())
+        && output == tree
     {
+        return refuse("it is the input", "name another output with -o");
+    }
+    let (parent, tree) = (parent.canonicalize(), tree.canonicalize());
+    let lies_in = |dir: &Path| tree.is_ok_and(|tree| dir.starts_with(tree));
+    if parent.is_ok_and(|dir| lies_in(&dir)) {
         return refuse(
             "it lies in the tree, and would become part of itself",
             "name an output outside the tree",

@@ -126,7 +126,7 @@ fn on_all_cores<I: Sync, O: Send>(
 
 fn bad(tree: &Tree, kernel: &Kernel, path: &str, finding: String) -> Error {
     Error::input(
-        tree.root().join(&kernel.modules).join(path).display(),
+        tree.describe(&format!("{}/{path}", kernel.modules)),
         finding,
         format!(
             "reinstall the kernel's modules, or run depmod for {}",

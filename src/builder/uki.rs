@@ -18,24 +18,37 @@ pub const SYSTEMD_BOOT: &str = "systemd-bootx64.efi";
 const STUB: &str = "linuxx64.efi.stub";
 
 /// Finds one of systemd's EFI programs in the tree, else on the host.
-pub fn find_efi(tree: &Tree, name: &str) -> Result<PathBuf> {
-    let host = Path::new("/").join(EFI_DIR).join(name);
-    let found = tree
-        .resolve(&format!("{EFI_DIR}/{name}"))
-        .filter(|file| file.is_file());
-    found
-        .or_else(|| host.is_file().then_some(host))
-        .ok_or_else(|| {
-            Error::input(
-                format!("/{EFI_DIR}/{name}"),
-                "it is neither in the tree nor on this machine",
-                "install it in either: systemd-boot-efi (Debian), systemd-boot-unsigned (Fedora)",
-            )
-        })
+pub fn find_efi(tree: &Tree, name: &str) -> Result<EfiProgram> {
+    let path = format!("{EFI_DIR}/{name}");
+    if let Some(bytes) = tree.read(&path)? {
+        let from = tree.describe(&path);
+        return Ok(EfiProgram { from, bytes });
+    }
+    let host = Path::new("/").join(path);
+    if !host.is_file() {
+        return Err(Error::input(
+            host.display(),
+            "it is neither in the tree nor on this machine",
+            "install it in either: systemd-boot-efi (Debian), systemd-boot-unsigned (Fedora)",
+        ));
+    }
+    Ok(EfiProgram {
+        bytes: std::fs::read(&host).map_err(Error::system("reading", &host))?,
+        from: host.display().to_string(),
+    })
+}
+
+/// A program for UEFI.
+#[derive(Clone, Debug)]
+pub struct EfiProgram {
+    /// Where it came from, for people.
+    pub from: String,
+    /// The program.
+    pub bytes: Vec<u8>,
 }
 
 /// The stub of this build.
-pub fn find_stub(tree: &Tree) -> Result<PathBuf> {
+pub fn find_stub(tree: &Tree) -> Result<EfiProgram> {
     find_efi(tree, STUB)
 }
 
@@ -55,27 +68,33 @@ pub struct Sections {
 /// Writes the image.
 pub fn write(
     tools: &Tools<'_>,
-    stub: &Path,
+    stub: &EfiProgram,
     kernel: &Kernel,
     parts: &Sections,
     to: &Path,
 ) -> Result<()> {
-    let bytes = std::fs::read(stub).map_err(Error::system("reading", stub))?;
-    let layout = PeLayout::parse(&bytes)
+    let layout = PeLayout::parse(&stub.bytes)
         .filter(|pe| pe.machine == MACHINE_AMD64)
         .ok_or_else(|| {
             Error::input(
-                stub.display(),
+                &stub.from,
                 "it is no EFI program for x86-64",
                 "reinstall systemd's EFI programs",
             )
         })?;
+    let scratch = |name: &str, bytes: &[u8]| {
+        let path = tools.scratch.join(name);
+        std::fs::write(&path, bytes).map_err(Error::system("writing", &path))?;
+        Ok::<_, Error>(path)
+    };
+    let stub = scratch("stub.efi", &stub.bytes)?;
+    let linux = scratch("linux", &kernel.image)?;
     let sections: [(&str, &Path); 5] = [
         (".osrel", &parts.osrel),
         (".uname", &parts.uname),
         (".cmdline", &parts.cmdline),
         (".initrd", &parts.initrd),
-        (".linux", &kernel.file),
+        (".linux", &linux),
     ];
     let mut lengths = Vec::new();
     for (_, file) in &sections {

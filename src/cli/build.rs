@@ -1,6 +1,7 @@
 //! `liveroot build`: a tree becomes a bootable ISO.
 
 use super::progress::Progress;
+use crate::builder::source::Owners;
 use crate::builder::{Error, Options, Outcome, Scope, build};
 use crate::sys::interrupt;
 use std::io::Write;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 /// may be mounted in the tree.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Root directory of a distribution, with kernel, modules and init
+    /// Root directory of a distribution, with kernel, modules and init; or a tar archive of one, plain or compressed by gzip, xz or zstd, `-` for standard input
     tree: PathBuf,
     /// The ISO to write
     #[arg(short, long, value_name = "FILE")]
@@ -40,6 +41,9 @@ pub(super) struct Args {
         hide_possible_values = true
     )]
     drivers: Drivers,
+    /// Give all files to root, whoever owns them in TREE
+    #[arg(long)]
+    all_root: bool,
     /// A foreign initramfs in place of ours; the image's identity is appended to it
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
@@ -58,6 +62,10 @@ enum Drivers {
 pub(super) fn run(args: &Args) -> ExitCode {
     let options = Options {
         tree: args.tree.clone(),
+        owners: match args.all_root {
+            true => Owners::Root,
+            false => Owners::Kept,
+        },
         output: args.output.clone(),
         kernel: args.kernel.clone(),
         label: args.label.clone(),

@@ -30,6 +30,7 @@ pub mod probe;
 pub mod squashfs;
 pub mod swap;
 pub mod table;
+pub mod tar;
 pub mod text;
 pub mod udf;
 pub mod xfs;

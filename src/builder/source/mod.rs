@@ -7,7 +7,9 @@
 mod assemble;
 pub mod dir;
 pub mod filter;
+mod lookup;
 mod steady;
+pub mod tar;
 mod walk;
 mod xattr;
 

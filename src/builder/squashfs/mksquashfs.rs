@@ -3,10 +3,13 @@
 //! mksquashfs sorts by itself, whatever the number of processors, and clamps times to
 //! SOURCE_DATE_EPOCH; it pads to 4 KiB, without which the kernel refuses a loop mount.
 
+use super::super::source::Owners;
 use super::super::tool::{MKSQUASHFS, Tools, args};
 use super::super::{Error, Result, Tree};
 use crate::units::Bytes;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Compression level: 37 times the time of level 3 saves a tenth.
 const LEVEL: &str = "15";
@@ -14,9 +17,12 @@ const LEVEL: &str = "15";
 const BLOCK: &str = "128K";
 
 /// Writes the payload and gives its length.
-pub fn write(tools: &Tools<'_>, tree: &Tree, left_out: &[PathBuf], to: &Path) -> Result<Bytes> {
+pub fn write(tools: &Tools<'_>, tree: &Tree, owners: Owners, to: &Path) -> Result<Bytes> {
+    let Some(root) = tree.host_root() else {
+        return Err(not_yet(tree));
+    };
     let mut words = args([
-        &tree.root(),
+        &root,
         &to,
         &"-noappend",
         &"-exit-on-error",
@@ -28,17 +34,26 @@ pub fn write(tools: &Tools<'_>, tree: &Tree, left_out: &[PathBuf], to: &Path) ->
         &"-b",
         &BLOCK,
     ]);
+    if owners == Owners::Root {
+        words.push("-all-root".into());
+    }
+    let left_out: Vec<_> = tree.left_out().map(OsStr::from_bytes).collect();
     if !left_out.is_empty() {
         words.push("-e".into());
-        words.extend(
-            left_out
-                .iter()
-                .map(|path| tree.root().join(path).into_os_string()),
-        );
+        words.extend(left_out.iter().map(|path| root.join(path).into_os_string()));
     }
     tools.run(MKSQUASHFS, "packing the tree", &words)?;
     let len = std::fs::metadata(to)
         .map_err(Error::system("looking at", to))?
         .len();
     Ok(Bytes(len))
+}
+
+/// mksquashfs reads directories alone.
+pub fn not_yet(tree: &Tree) -> Error {
+    Error::input(
+        tree.name(),
+        "an archive cannot be packed yet, as long as mksquashfs packs",
+        "unpack it, as root, and name the directory",
+    )
 }
