@@ -112,6 +112,7 @@ pub fn manifest_segment(text: &[u8]) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::ondisk::cpio;
+    use crate::units::ImageId;
 
     #[test]
     fn the_segment_holds_the_manifest_and_nothing_else() {

@@ -3,20 +3,19 @@
 use super::progress::Progress;
 use crate::builder::pack::pack;
 use crate::builder::source::Owners;
-use crate::builder::source::dir::Directory;
 use crate::builder::squashfs::{Compressor, Options, Sort, Written};
 use crate::builder::{Error, Result, Watch};
 use crate::sys::interrupt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Makes a squashfs of a directory, the same bytes as the payload of an ISO
+/// Makes a squashfs of a directory or a tar archive
 ///
 /// What mksquashfs is used for, with zstd and blocks of 128 KiB: the bytes depend on the tree
 /// and the options alone.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The directory
+    /// The directory, or a tar archive (plain, gzip, xz or zstd); - is standard input
     tree: PathBuf,
     /// The squashfs to write
     #[arg(short, long, value_name = "FILE")]
@@ -77,7 +76,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn write(args: &Args, watch: &dyn Watch) -> Result<Written> {
-    watch.phase("reading the tree");
     let owners = match args.all_root {
         true => Owners::Root,
         false => Owners::Kept,
@@ -94,9 +92,9 @@ fn write(args: &Args, watch: &dyn Watch) -> Result<Written> {
         sort: sort.transpose()?,
         ..Options::default()
     };
-    let source = Directory::read(&args.tree, owners, watch)?;
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
-    pack(&source, options, epoch.as_deref(), &args.output, watch)
+    let epoch = epoch.as_deref();
+    pack(&args.tree, owners, options, epoch, &args.output, watch)
 }
 
 fn show(written: &Written, json: bool) -> serde_json::Result<String> {
