@@ -6,8 +6,9 @@ use crate::layout::{LIVE_DIR, MEDIUM_JSON, MediumManifest, Span};
 use crate::ondisk::isofs::{self, IsoFile, Kind};
 use crate::ondisk::window::Window;
 use crate::ondisk::{
-    ByteSource, ReadError, bootcode, eltorito, erofs, fatfs, gptcopy, hashtree, isomd5, pesections,
+    ByteSource, ReadError, bootcode, eltorito, erofs, fatfs, gptcopy, isomd5, pesections,
     read_up_to, regions, squashfs,
+    verity::{self, Superblock},
 };
 use std::collections::BTreeSet;
 
@@ -466,13 +467,13 @@ fn payload(
 pub(super) fn verity(payload: &dyn ByteSource, used: u64) -> Result<Option<Verity>, ReadError> {
     for alignment in [4096, 1024, 512, 65_536, 1 << 20] {
         let at = used.next_multiple_of(alignment);
-        let bytes = read_up_to(payload, at, hashtree::SUPERBLOCK)?;
-        if let Some(superblock) = hashtree::parse(&bytes) {
+        let bytes = read_up_to(payload, at, verity::SUPERBLOCK)?;
+        if let Ok(Some(superblock)) = Superblock::parse(&bytes) {
             return Ok(Some(Verity {
                 offset: at,
                 data_blocks: superblock.data_blocks,
-                data_block: superblock.data_block,
-                length: superblock.tree_length(),
+                data_block: verity::BLOCK as u64,
+                length: superblock.length(),
             }));
         }
     }
