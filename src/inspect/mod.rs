@@ -1,7 +1,7 @@
 //! Reading media, ours and foreign: what is on them, whether they will start, whether they
 //! are whole.
 //!
-//! [`inspect`] gathers facts (`gather.rs`), from which `predict.rs` and `findings.rs` decide
+//! [`inspect`] gathers facts (`gather/`), from which `predict/` and `findings.rs` decide
 //! without reading anything more; [`verify::verify`] compares every byte with what covers it.
 #![forbid(unsafe_code)]
 

@@ -23,7 +23,6 @@ pub mod fields;
 pub mod glob;
 pub mod gpt;
 pub mod gptcopy;
-pub mod hashtree;
 pub mod iso9660;
 pub mod isofs;
 pub mod isolinux;

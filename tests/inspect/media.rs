@@ -1,8 +1,8 @@
 //! Media for the tests of `inspect` and `verify`, made by the real tools.
 
-use crate::bench::{find, run};
+use crate::bench::{Bench, find, run, text, write};
 use liveroot::layout::{MediumManifest, Part, Span, VerityManifest, cover, seal_place};
-use liveroot::ondisk::{ByteSource, ReadError, regions};
+use liveroot::ondisk::{ByteSource, ReadError, regions, squashfs};
 use liveroot::units::{Hex32, ImageId};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -54,6 +54,39 @@ impl Medium {
         medium.bytes = fs::read(&iso).unwrap();
         medium
     }
+}
+
+/// A small medium that `liveroot build` made; built once.
+pub fn built() -> &'static Medium {
+    static MEDIUM: OnceLock<Medium> = OnceLock::new();
+    MEDIUM.get_or_init(|| {
+        let bench = Bench::new();
+        // Incompressible, so that it has blocks of its own in the payload.
+        write(&bench.tree().join("etc/noise"), noise(3, 300_000));
+        let output = bench.command().arg("--json").output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let payload = result["payload_offset"].as_u64().unwrap();
+        let bytes = fs::read(bench.iso()).unwrap();
+        let spans = regions::regions(&Disk(bytes.clone())).unwrap();
+        let span = |name: &str| {
+            let found = spans.iter().find(|s| s.name == name);
+            found
+                .unwrap_or_else(|| panic!("{name}: {spans:?}"))
+                .at
+                .clone()
+        };
+        let squashfs = squashfs::parse(&bytes[payload as usize..]).unwrap();
+        let used = squashfs.bytes_used.0.next_multiple_of(4096);
+        let ranges = vec![
+            ("payload", payload..payload + used),
+            ("kernel", span("/EFI/liveroot/linux.efi: .linux")),
+            ("initramfs", span("/EFI/liveroot/linux.efi: .initrd")),
+            ("fat", span("ESP: FAT 1").start..span("ESP: FAT 2").end),
+            ("gpt", span("GPT header").start..span("GPT entries").end),
+        ];
+        Medium { bytes, ranges }
+    })
 }
 
 /// A unified kernel image of nothing but headers, a kernel and an initramfs.

@@ -26,6 +26,8 @@ const BIOS_SAYS: &str = "@@LR by bios";
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 /// How long a BIOS that has handed over may take to a word, after which there will be none.
 const BIOS_TAKES: Duration = Duration::from_secs(5);
+/// What OVMF starts when all else could not be started; its prompt would be five seconds later.
+const OVMF_GAVE_UP: &str = "\"EFI Internal Shell\"";
 /// What SeaBIOS says on its debug port once it has handed over or given up.
 const HANDED_OVER: &str = "Booting from ";
 const GAVE_UP: &str = "No bootable device";
@@ -131,10 +133,14 @@ fn boot(
     }
     let mut guest = machine.start(&world.accel, dir)?;
     let started = match (uefi, expected) {
-        // OVMF says when it has nothing to start, SeaBIOS only on its debug port.
-        (true, _) | (false, true) => {
+        (_, true) => {
             let says = if uefi { EFI_SAYS } else { BIOS_SAYS };
             guest.wait_for(says, STARTS_WITHIN).is_ok()
+        }
+        // OVMF says when it has nothing to start, SeaBIOS only on its debug port.
+        (true, false) => {
+            guest.wait_for(OVMF_GAVE_UP, STARTS_WITHIN).ok();
+            guest.heard().contains(EFI_SAYS)
         }
         (false, false) => {
             wait_for_bios(&mut guest, &log)?;

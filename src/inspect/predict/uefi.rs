@@ -1,124 +1,11 @@
-//! Whether a medium will start, decided from facts: pure.
-//!
-//! What firmware does is EDK2's `MdeModulePkg/Universal/Disk/PartitionDxe` (`Gpt.c`,
-//! `ElTorito.c`, `Mbr.c`) and `FatPkg/EnhancedFatDxe`, and SeaBIOS's `src/cdrom.c` and
-//! `src/boot.c`. `qemu/` boots twelve images and holds these predictions against both.
+//! What UEFI firmware starts: EDK2's `MdeModulePkg/Universal/Disk/PartitionDxe` (`Gpt.c`,
+//! `ElTorito.c`, `Mbr.c`) and `FatPkg/EnhancedFatDxe`.
 
-use super::facts::{BootEntry, Code, Facts, Fat, GptCopy, overlap};
+use super::{Told, Verdict, platform};
+use crate::inspect::facts::{BootEntry, Facts, Fat, GptCopy, overlap};
 use crate::ondisk::fatfs::{FatType, LEAST_FAT32};
 use crate::ondisk::regions::ESP_TYPE;
 use crate::ondisk::{eltorito, pe};
-use serde::Serialize;
-
-/// A way of starting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
-pub enum Way {
-    UefiDvd,
-    UefiStick,
-    BiosDvd,
-    BiosStick,
-    CopiedToFat,
-    Loopback,
-}
-
-impl Way {
-    /// For people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Way::UefiDvd => "UEFI, DVD",
-            Way::UefiStick => "UEFI, stick",
-            Way::BiosDvd => "BIOS, DVD",
-            Way::BiosStick => "BIOS, stick",
-            Way::CopiedToFat => "copied to FAT",
-            Way::Loopback => "loop, from GRUB",
-        }
-    }
-}
-
-/// Whether it will.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
-pub enum Verdict {
-    Starts,
-    Fails,
-    /// The medium does not tell.
-    Unknown,
-}
-
-/// A way, and whether it works.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
-pub struct Prediction {
-    pub way: Way,
-    pub verdict: Verdict,
-    /// Why not; or what to know although it starts.
-    pub reasons: Vec<String>,
-}
-
-/// A way's decision.
-type Decide = fn(&Facts) -> Told;
-
-/// All six ways.
-pub fn predict(facts: &Facts) -> Vec<Prediction> {
-    let ways: [(Way, Decide); 6] = [
-        (Way::UefiDvd, uefi_dvd),
-        (Way::UefiStick, uefi_stick),
-        (Way::BiosDvd, bios_dvd),
-        (Way::BiosStick, bios_stick),
-        (Way::CopiedToFat, copied),
-        (Way::Loopback, loopback),
-    ];
-    let told = ways.into_iter().map(|(way, decide)| (way, decide(facts)));
-    told.map(|(way, told)| Prediction {
-        way,
-        verdict: told.verdict,
-        reasons: told.reasons,
-    })
-    .collect()
-}
-
-struct Told {
-    verdict: Verdict,
-    reasons: Vec<String>,
-}
-
-impl Told {
-    fn starts(reasons: Vec<String>) -> Told {
-        Told {
-            verdict: Verdict::Starts,
-            reasons,
-        }
-    }
-
-    fn fails(reason: impl Into<String>) -> Told {
-        Told {
-            verdict: Verdict::Fails,
-            reasons: vec![reason.into()],
-        }
-    }
-
-    /// The first that starts; if none does, why not each.
-    fn first(all: Vec<Told>, none: &str) -> Told {
-        let mut reasons = Vec::new();
-        for told in all {
-            if told.verdict == Verdict::Starts {
-                return told;
-            }
-            reasons.extend(told.reasons);
-        }
-        if reasons.is_empty() {
-            reasons.push(none.to_owned());
-        }
-        reasons.dedup();
-        Told {
-            verdict: Verdict::Fails,
-            reasons,
-        }
-    }
-}
 
 /// Whether UEFI starts something from the FAT at `offset`, of which it sees `visible` bytes.
 fn from_fat(facts: &Facts, offset: u64, visible: u64, what: &str) -> Told {
@@ -160,7 +47,7 @@ fn beyond(fat: &Fat, room: u64, what: &str) -> Vec<String> {
         .collect()
 }
 
-fn uefi_dvd(facts: &Facts) -> Told {
+pub(super) fn dvd(facts: &Facts) -> Told {
     // EDK2 multiplies the count by the disc's sectors of 2,048 bytes instead of 512.
     from_eltorito(facts, eltorito::SECTOR)
 }
@@ -229,14 +116,6 @@ fn remarks(facts: &Facts, entry: &BootEntry) -> Vec<String> {
     remarks
 }
 
-fn platform(platform: u8) -> String {
-    match platform {
-        eltorito::PLATFORM_BIOS => "BIOS".into(),
-        eltorito::PLATFORM_EFI => "UEFI".into(),
-        other => format!("platform {other:#04x}"),
-    }
-}
-
 /// The copy of the GPT that firmware takes: it needs the fence, and the backup at the end.
 fn taken(facts: &Facts) -> Option<&GptCopy> {
     let fence = facts.mbr.as_ref().is_some_and(|mbr| mbr.protective);
@@ -247,7 +126,7 @@ fn taken(facts: &Facts) -> Option<&GptCopy> {
     primary.or(backup)
 }
 
-fn uefi_stick(facts: &Facts) -> Told {
+pub(super) fn stick(facts: &Facts) -> Told {
     if let Some(copy) = taken(facts) {
         return from_gpt(facts, copy);
     }
@@ -288,7 +167,7 @@ fn no_gpt(facts: &Facts) -> Option<String> {
 
 fn from_gpt(facts: &Facts, copy: &GptCopy) -> Told {
     let size = u64::from(facts.gpt.sector_size);
-    let range = |p: &super::facts::GptEntry| p.first..p.last.saturating_add(1);
+    let range = |p: &crate::inspect::facts::GptEntry| p.first..p.last.saturating_add(1);
     let mut all = Vec::new();
     for p in &copy.partitions {
         let what = format!("partition {}", p.number);
@@ -333,8 +212,9 @@ fn from_mbr(facts: &Facts) -> Told {
     let Some(mbr) = facts.mbr.as_ref().filter(|mbr| mbr.signed) else {
         return Told::fails("the first sector has no boot signature (55 AA)");
     };
-    let range =
-        |e: &super::facts::MbrEntry| u64::from(e.start)..u64::from(e.start) + u64::from(e.length);
+    let range = |e: &crate::inspect::facts::MbrEntry| {
+        u64::from(e.start)..u64::from(e.start) + u64::from(e.length)
+    };
     let used: Vec<_> = mbr
         .entries
         .iter()
@@ -376,148 +256,3 @@ fn from_mbr(facts: &Facts) -> Told {
         "no EFI system partition (type EF) in the MBR",
     )
 }
-
-fn bios_dvd(facts: &Facts) -> Told {
-    let Some(catalogue) = &facts.eltorito else {
-        return Told::fails("no El Torito boot record in sector 17");
-    };
-    let Some(entry) = catalogue.entries.iter().find(|entry| entry.default) else {
-        return Told::fails("the El Torito catalogue is empty");
-    };
-    if entry.platform != eltorito::PLATFORM_BIOS {
-        return Told::fails(format!(
-            "the default boot entry is for {}, not for a BIOS",
-            platform(entry.platform)
-        ));
-    }
-    if !entry.bootable {
-        return Told::fails("the default boot entry is marked as not bootable");
-    }
-    if !entry.has_code {
-        return Told::fails(format!(
-            "nothing lies at byte {}, where the boot entry points",
-            entry.offset
-        ));
-    }
-    if entry.media == 0 && entry.real_length.is_some() {
-        return Told::fails(
-            "the default boot entry is a FAT for UEFI: a BIOS runs its boot sector, which starts nothing",
-        );
-    }
-    let mut reasons = Vec::new();
-    if !catalogue.valid {
-        reasons.push(
-            "the catalogue's validation entry is wrong: SeaBIOS does not sum it, other BIOSes do"
-                .into(),
-        );
-    }
-    Told::starts(reasons)
-}
-
-fn bios_stick(facts: &Facts) -> Told {
-    let Some(mbr) = facts.mbr.as_ref().filter(|mbr| mbr.signed) else {
-        return Told::fails("the first sector has no boot signature (55 AA)");
-    };
-    let active = mbr.entries.iter().any(|entry| entry.active);
-    let mut reasons = Vec::new();
-    if !active {
-        reasons.push("no entry of the MBR is active: some BIOSes pass such a stick by".into());
-    }
-    match &mbr.code {
-        Code::None => Told::fails("the MBR has no boot code"),
-        Code::Isolinux { found: true, .. } | Code::Grub { found: true, .. } => {
-            Told::starts(reasons)
-        }
-        Code::Isolinux { target, .. } => Told::fails(format!(
-            "the MBR's code loads isolinux from sector {target}, where it is not"
-        )),
-        Code::Grub { target, .. } => Told::fails(format!(
-            "the MBR's code loads GRUB from sector {target}, where nothing is"
-        )),
-        Code::Syslinux if !active => {
-            Told::fails("the MBR's code starts the active partition, and there is none")
-        }
-        Code::Syslinux => Told {
-            verdict: Verdict::Unknown,
-            reasons: vec![
-                "the MBR's code starts the active partition, whose boot sector is not judged"
-                    .into(),
-            ],
-        },
-        Code::Unknown if facts.fat_at(0).is_some() => {
-            Told::fails("the first sector is a FAT's, whose code starts nothing")
-        }
-        Code::Unknown => Told {
-            verdict: Verdict::Unknown,
-            reasons: vec!["the MBR has boot code that is not known here".into()],
-        },
-    }
-}
-
-/// A label that a FAT can have: at most 11 characters, no small letters.
-fn fits_fat(label: &str) -> bool {
-    let allowed =
-        |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || " -_$%'@~!(){}^#&".contains(c);
-    label.len() <= 11 && label.chars().all(allowed)
-}
-
-fn copied(facts: &Facts) -> Told {
-    if !facts.iso.present {
-        return Told::fails("no ISO 9660 tree to copy from");
-    }
-    let mut reasons = Vec::new();
-    let wanted = |path: &String| path.eq_ignore_ascii_case("EFI/BOOT/BOOTX64.EFI");
-    if !facts.iso.efi_boot.iter().any(wanted) {
-        reasons.push("no EFI/BOOT/BOOTX64.EFI as a plain file in the ISO's tree".to_owned());
-    }
-    if facts.iso.longest > u64::from(u32::MAX) {
-        reasons.push(format!(
-            "/{} has {} bytes, and a file on FAT at most 4294967295",
-            facts.iso.longest_path, facts.iso.longest
-        ));
-    }
-    if let Some(by) = facts
-        .iso
-        .by_label
-        .first()
-        .filter(|_| !fits_fat(&facts.iso.label))
-    {
-        reasons.push(format!(
-            "the label {:?} does not fit a FAT (11 capital letters and digits), and /{by} finds the medium by it",
-            crate::units::shown(&facts.iso.label)
-        ));
-    }
-    if !reasons.is_empty() {
-        return Told {
-            verdict: Verdict::Fails,
-            reasons,
-        };
-    }
-    if facts.iso.symlinks > 0 {
-        reasons.push(format!(
-            "{} symbolic links are lost on FAT",
-            facts.iso.symlinks
-        ));
-    }
-    if !facts.iso.by_label.is_empty() {
-        reasons.push(format!("the FAT must get the label {}", facts.iso.label));
-    }
-    Told::starts(reasons)
-}
-
-fn loopback(facts: &Facts) -> Told {
-    if !facts.iso.present {
-        return Told::fails("no ISO 9660 file system");
-    }
-    match &facts.iso.loopback_cfg {
-        None => Told::fails("no boot/grub/loopback.cfg: GRUB's user must write the entry by hand"),
-        Some(path) if !facts.iso.loopback_has_iso_path => Told::fails(format!(
-            "/{path} does not use iso_path: the system will not find its file"
-        )),
-        Some(_) => Told::starts(Vec::new()),
-    }
-}
-
-#[cfg(test)]
-#[path = "predict_tests.rs"]
-pub(super) mod tests;

@@ -5,8 +5,11 @@
 //! 4,096 bytes: a digest is that of salt and block, a hash block has 128 of them, the top
 //! level stands first, and its digest is the root hash.
 
-use super::fields::{bytes16, has_magic, le16, le32, le64, slice};
-use super::{ByteSource, ReadError};
+mod compare;
+
+use crate::ondisk::fields::{bytes16, has_magic, le16, le32, le64, slice};
+use crate::ondisk::{ByteSource, ReadError};
+pub use compare::{GoOn, Met, compare};
 use sha2::{Digest, Sha256};
 
 /// Bytes of a block, of data and of digests.
@@ -24,7 +27,7 @@ const VERSION: u32 = 1;
 const HASH_TYPE: u32 = 1;
 const ALGORITHM: &[u8] = b"sha256";
 /// Bytes of the superblock; the rest of its block is zero.
-const SUPERBLOCK: usize = 512;
+pub const SUPERBLOCK: usize = 512;
 const VERSION_AT: usize = 8;
 const HASH_TYPE_AT: usize = 12;
 const UUID_AT: usize = 16;
@@ -177,6 +180,11 @@ impl Superblock {
         levels
     }
 
+    /// Bytes that are covered.
+    pub fn data_length(&self) -> u64 {
+        self.data_blocks * BLOCK as u64
+    }
+
     /// Bytes of superblock and tree.
     pub fn length(&self) -> u64 {
         let blocks: u64 = self.levels().iter().map(|level| level.blocks).sum();
@@ -281,7 +289,7 @@ mod tests {
     }
 
     /// Superblock and tree over `data`, the plain way, and the root hash.
-    fn tree(data: &[u8]) -> (Superblock, Vec<u8>, [u8; DIGEST]) {
+    pub(super) fn tree(data: &[u8]) -> (Superblock, Vec<u8>, [u8; DIGEST]) {
         let superblock = superblock((data.len() / BLOCK) as u64);
         let salted = superblock.salted();
         let mut levels = Vec::new();
@@ -300,7 +308,7 @@ mod tests {
         (superblock, bytes, digest(&salted, &below))
     }
 
-    fn data(blocks: usize) -> Vec<u8> {
+    pub(super) fn data(blocks: usize) -> Vec<u8> {
         (0..blocks * BLOCK)
             .map(|n| (n / 7 + n / 4096) as u8)
             .collect()

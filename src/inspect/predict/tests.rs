@@ -1,7 +1,8 @@
-//! Tests of `predict.rs`: from a medium that starts every way, one mistake at a time.
+//! Tests of the predictions: from a medium that starts every way, one mistake at a time.
 
 use super::*;
 use crate::inspect::facts::*;
+use crate::ondisk::fatfs::FatType;
 use crate::ondisk::regions::ESP_TYPE;
 
 /// ISO in sectors 64 to 999, ESP in 1,000 to 1,999.
