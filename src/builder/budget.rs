@@ -54,7 +54,7 @@ pub fn fits(outcome: &Outcome) -> Vec<Fit> {
         // A disc's boot entry counts 65,535 sectors of 512 bytes (El Torito 1.0, 2.4).
         fit(
             "esp",
-            "the ESP that a disc's boot entry can count",
+            "a disc's boot entry can count",
             65_535 * 512,
             sizes.esp,
         ),
@@ -227,15 +227,33 @@ pub fn table(outcome: &Outcome) -> String {
     }
     text += &starts(outcome);
     for fit in fits(outcome) {
-        text += &match fit.limit.checked_sub(fit.size) {
-            Some(left) => format!("Fits {}, with {} left.\n", fit.text, Bytes(left)),
-            None => {
+        text += &match (fit.on, fit.limit.checked_sub(fit.size)) {
+            ("esp", left) => esp(&fit, left),
+            (_, Some(left)) => format!("Fits {}, with {} left.\n", fit.text, Bytes(left)),
+            (_, None) => {
                 let excess = Bytes(fit.size - fit.limit);
                 format!("Does not fit {}: {excess} too much.\n", fit.text)
             }
         };
     }
     text
+}
+
+/// The ESP is no place for the medium, but a part of it, which a disc's boot entry counts.
+fn esp(fit: &Fit, left: Option<u64>) -> String {
+    let (size, limit) = (Bytes(fit.size), Bytes(fit.limit));
+    match left {
+        Some(left) => format!(
+            "The ESP has {size} of the {limit} that {}: room for {} more.\n",
+            fit.text,
+            Bytes(left)
+        ),
+        None => format!(
+            "The ESP has {size}, more than the {limit} that {}: its count is 0, \
+             and not every firmware starts such a disc.\n",
+            fit.text
+        ),
+    }
 }
 
 fn starts(outcome: &Outcome) -> String {
@@ -324,6 +342,9 @@ mod tests {
         assert!(table(&outcome).contains("Does not fit a CD of 700 MB: 3.3 GiB too much."));
         outcome.sizes.esp = 65_535 * 512 + 1;
         assert_eq!(fit(&outcome, "esp"), Some(false));
+        let text = table(&outcome);
+        assert!(text.contains("The ESP has 32.0 MiB, more than"), "{text}");
+        assert!(text.contains("a disc's boot entry can count: its count is 0"));
     }
 
     #[test]

@@ -59,38 +59,33 @@ pub enum SquashfsTool {
     Mksquashfs,
 }
 
-/// The largest block that the kernel reads: small images, slow small reads.
-const LARGEST: u32 = 1 << 20;
-
 impl Default for Payload {
     fn default() -> Self {
-        let usual = squashfs::Options::default();
+        squashfs::Options::default().into()
+    }
+}
+
+impl From<squashfs::Options> for Payload {
+    /// What the writer calls fast or small is so here.
+    fn from(how: squashfs::Options) -> Self {
         Payload {
             tool: SquashfsTool::Own,
-            compressor: usual.compressor,
-            block_size: usual.block_size,
+            compressor: how.compressor,
+            block_size: how.block_size,
             sort: None,
         }
     }
 }
 
 impl Payload {
-    /// `--fast`: a fifteenth of the time for an eighth more bytes.
+    /// `--fast`.
     pub fn fast() -> Payload {
-        Payload {
-            compressor: Compressor::Zstd { level: 3 },
-            ..Payload::default()
-        }
+        squashfs::Options::default().fast().into()
     }
 
-    /// `--small`: a twelfth less for three times the time, and slow small reads. xz would save a
-    /// little more, and make each read slower.
+    /// `--small`.
     pub fn small() -> Payload {
-        Payload {
-            compressor: Compressor::Zstd { level: 22 },
-            block_size: LARGEST,
-            ..Payload::default()
-        }
+        squashfs::Options::default().small().into()
     }
 
     /// What our writer is to do; reads the sort file.
