@@ -2,19 +2,22 @@
 # Sourced by demo, test and bench: brings a Debian machine that has only Rust and git
 # to where the runner runs, says what it installs and why, and builds the runner.
 
-# One package a line, then what it is for.
+# One package a line, then what it is for. `liveroot build` runs none of these programs: it takes
+# systemd's stub and menu and isolinux's files, and the rest makes trees and drives or judges.
 needed='qemu-system-x86 the machine under test
 ovmf its UEFI firmware
 seabios its BIOS
 mmdebstrap makes the Debian tree
-squashfs-tools the image (mksquashfs)
-xorriso the ISO
-dosfstools the EFI partition (mkfs.fat)
-mtools files in the EFI partition
-binutils the unified kernel image (objcopy), and the linker
+squashfs-tools a judge of payloads (unsquashfs), and images of other makers (mksquashfs)
+xorriso a judge of ISOs, and ISOs of another maker
+dosfstools a judge of EFI partitions (fsck.fat), and FAT on drives of test guests (mkfs.fat)
+mtools a judge of files in FAT, and what puts some there
+binutils a judge of unified kernel images (objcopy, objdump), and the linker
 gcc compiles the C library for zstd that liveroot links
 libc6-dev the static C library
-systemd-boot-efi menu and kernel stub for UEFI
+systemd-boot-efi menu and kernel stub for UEFI, onto media
+isolinux boot code for BIOS, onto media
+syslinux-common the rest of it, and its menu
 busybox-static user space of the test guests
 cpio initramfs of the bench floor
 zstd compressed kernels and the bench floor
@@ -39,7 +42,8 @@ genisoimage ISO images of another maker
 cryptsetup-bin LUKS images
 isomd5sum ISO images with an implanted checksum
 libarchive-tools tar archives of another maker (bsdtar)
-isolinux boot code of a BIOS, for images that firmware judges'
+grub-common a GRUB that starts an ISO file on a disk (grub-mkstandalone)
+grub-efi-amd64-bin its modules for UEFI'
 
 # The other programs of the chain that `bench build` measures.
 needed_by_bench='cryptsetup-bin hash trees (veritysetup)

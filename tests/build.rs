@@ -1,4 +1,4 @@
-//! `liveroot build` as a user meets it: small invented trees, real outside tools.
+//! `liveroot build` as a user meets it: small invented trees, other programs as judges.
 //!
 //! A test that lacks a tool or a privilege prints what it lacks; under `LIVEROOT_STRICT=1`
 //! that is a failure.

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-const RECIPE: &str = "media 1";
+const RECIPE: &str = "media 2";
 
 /// A medium in the cache.
 #[derive(Clone, Debug)]
@@ -52,6 +52,7 @@ pub fn live(cache: &Cache, product: &Product, tree: &Tree, order: &Order) -> Res
                 .arg("-o")
                 .arg(dir.join("live.iso"))
                 .args(["--label", order.label, "--append", order.append])
+                .args(["--bios", "require"])
                 .arg("--agent")
                 .arg(product.agent()),
         )?;

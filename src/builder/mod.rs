@@ -1,9 +1,9 @@
 //! Making media: a tree becomes a payload, an initramfs, an EFI system partition, an ISO.
 //!
-//! [`build`] tells the story; each step is a file of the same name. Whatever outside
-//! programs still do is behind `tool.rs`, and each step's interface stays when our own
-//! writer replaces its program. Nothing here reads a clock, chance, a locale or the order
-//! of a directory: the same input gives the same bytes.
+//! [`build`] tells the story; each step is a file of the same name. Every byte is written
+//! here and in `ondisk`, or copied from the tree or the host (systemd's stub and menu,
+//! isolinux); mksquashfs runs, by `tool.rs`, only for who asks for it. Nothing here reads a
+//! clock, chance, a locale or the order of a directory: the same input gives the same bytes.
 #![forbid(unsafe_code)]
 
 mod agent;

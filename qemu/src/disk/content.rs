@@ -82,11 +82,41 @@ pub fn lay_out(spec: &PartitionSpec, facts: &Facts, helper: &Path, root: &Path) 
             file.resize(1 << 20, 0);
             write(&root.join(overlay), &file)
         }
+        Holds::Grub => grub(root),
     }
     .doing(match spec.fs {
         FileSystem::Vfat => "laying out files of a vfat",
         _ => "laying out files of a partition",
     })
+}
+
+/// How GRUB's wiki page "Loopback.cfg" has an image's own menu shown.
+const GRUB_MENU: &str = "search --no-floppy --file --set=disk /isos/linux.iso
+set iso_path=/isos/linux.iso
+export iso_path
+loopback loop ($disk)$iso_path
+set root=(loop)
+configfile /boot/grub/loopback.cfg
+";
+/// Modules for what stands there and for what is on the disk.
+const GRUB_MODULES: &str = "normal configfile search search_fs_file loopback part_gpt ext2 \
+                            iso9660 linux test echo efi_gop efi_uga";
+
+/// GRUB as one program, with this menu in it.
+fn grub(root: &Path) -> Result<()> {
+    let menu = root.join("grub.cfg");
+    write(&menu, GRUB_MENU.as_bytes())?;
+    fs::create_dir_all(root.join("EFI/BOOT"))?;
+    tool::run(
+        Command::new("grub-mkstandalone")
+            .args(["--format=x86_64-efi", "--locales=", "--fonts=", "--themes="])
+            .arg(format!("--modules={GRUB_MODULES}"))
+            .arg(format!("--install-modules={GRUB_MODULES}"))
+            .arg("--output")
+            .arg(root.join("EFI/BOOT/BOOTX64.EFI"))
+            .arg(format!("boot/grub/grub.cfg={}", menu.display())),
+    )?;
+    Ok(fs::remove_file(&menu)?)
 }
 
 /// The root of a live system, in the form that is asked for.

@@ -258,6 +258,9 @@ pub enum Holds {
     Dracut,
     /// A file of dracut's device-mapper snapshots where dracut looks for it.
     CowFile,
+    /// GRUB where UEFI looks for it: it shows the menu of the ISO file `/isos/linux.iso` that
+    /// lies on any other partition.
+    Grub,
 }
 
 /// What is broken in an ext4; a journal to replay in an XFS too.

@@ -89,6 +89,7 @@ pub enum Start {
     /// UEFI firmware, from a drive.
     Ovmf,
     /// BIOS firmware, from a drive.
+    #[serde(rename = "seabios")]
     SeaBios,
 }
 
