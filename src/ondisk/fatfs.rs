@@ -5,6 +5,7 @@
 
 use super::fields::{byte, le16, le32, slice};
 use super::{ByteSource, ReadError, fat, read_up_to};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -162,6 +163,7 @@ impl Volume {
         let length = (first.end - first.start).min(LONGEST_FAT) as usize;
         let table = Table {
             bytes: read_up_to(src, first.start, length)?,
+            left: Cell::new(self.clusters.min(MOST_CLUSTERS)),
             volume: self,
         };
         let mut walk = Walk::default();
@@ -232,6 +234,8 @@ impl Volume {
 
 struct Table<'a> {
     bytes: Vec<u8>,
+    /// Clusters that no chain has used yet.
+    left: Cell<u64>,
     volume: &'a Volume,
 }
 
@@ -260,23 +264,27 @@ impl Table<'_> {
     }
 
     /// The pieces of a chain; neighbours become one.
+    ///
+    /// A cluster belongs to one file, so all chains together have no more steps than there are
+    /// clusters; those that share some spend the rest's.
     fn chain(&self, first: u32, trouble: &mut Vec<String>, path: &str) -> Vec<Range<u64>> {
         let mut pieces: Vec<Range<u64>> = Vec::new();
-        let (mut cluster, mut steps) = (first, 0u64);
+        let mut cluster = first;
         loop {
             let inside = cluster >= 2 && u64::from(cluster) < self.volume.clusters + 2;
-            if !inside || steps > self.volume.clusters.min(MOST_CLUSTERS) {
+            let left = self.left.get().checked_sub(1);
+            let (true, Some(left)) = (inside, left) else {
                 trouble.push(format!(
-                    "/{path}: its chain of clusters leads to {cluster}, which is none or a circle"
+                    "/{path}: its chain of clusters leads to {cluster}, which is none, another's or a circle"
                 ));
                 return pieces;
-            }
+            };
+            self.left.set(left);
             let place = self.volume.place(cluster);
             match pieces.last_mut() {
                 Some(last) if last.end == place.start => last.end = place.end,
                 _ => pieces.push(place),
             }
-            steps += 1;
             match self.next(cluster) {
                 Some(next) => cluster = next,
                 None => return pieces,

@@ -15,6 +15,8 @@ pub const FIRST: u64 = 16;
 const MOST_DESCRIPTORS: u64 = 32;
 /// Bounds of a walk, so that a hostile disc ends it.
 const MOST_FILES: usize = 200_000;
+/// Bytes of all paths together.
+const LONGEST_PATHS: usize = 32 << 20;
 const MOST_DEPTH: usize = 64;
 /// A directory that is longer is not read to its end.
 const LONGEST_DIRECTORY: u64 = 64 << 20;
@@ -166,6 +168,7 @@ pub fn walk(src: &dyn ByteSource, root: (u32, u32), joliet: bool) -> Walk {
     let mut seen = BTreeSet::new();
     let mut todo = vec![(String::new(), root, 0usize)];
     let mut skip = None;
+    let mut paths = 0;
     while let Some((path, (lba, length), depth)) = todo.pop() {
         if !seen.insert(lba) {
             continue;
@@ -194,9 +197,10 @@ pub fn walk(src: &dyn ByteSource, root: (u32, u32), joliet: bool) -> Walk {
         let mut directory = Vec::new();
         read_directory(src, &bytes, &path, joliet, &mut skip, &mut directory);
         for (file, at) in directory {
-            if walk.files.len() >= MOST_FILES {
+            paths += file.path.len();
+            if walk.files.len() >= MOST_FILES || paths > LONGEST_PATHS {
                 walk.trouble.push(format!(
-                    "more than {MOST_FILES} files: the rest is not read"
+                    "more than {MOST_FILES} files, or {LONGEST_PATHS} bytes of paths: the rest is not read"
                 ));
                 return walk;
             }
