@@ -262,7 +262,6 @@ fn a_medium_is_the_same_whoever_makes_it() {
 }
 
 #[test]
-#[ignore = "until build packs by itself: mksquashfs numbers inodes as directories are read"]
 fn a_medium_is_the_same_from_another_place() {
     if !can_run() {
         return;
@@ -280,7 +279,6 @@ fn the_payload_of_a_tar_is_that_of_its_directory() {
 }
 
 #[test]
-#[ignore = "until build packs archives"]
 fn the_medium_of_a_tar_is_that_of_its_directory() {
     archives(Product::Medium);
 }
