@@ -76,7 +76,12 @@ fn one_changed_byte_is_named_by_its_structure_and_field() {
     let own = usize::from(iso[root.at.start as usize]);
     let found = changed(&iso, &spans, "directory /", own + 18);
     assert_eq!(found.field.as_deref(), Some("..: recorded"), "{found}");
-    let found = changed(&iso, &spans, "ESP: directory /", 32 + 22);
+    // Entries of a long name stand in front of the short one.
+    let root = spans.iter().find(|span| span.name == "ESP: directory /");
+    let at = root.unwrap().at.start as usize;
+    let mut entries = iso[at..].chunks(32);
+    let short = entries.position(|entry| entry[11] != 0x0f).unwrap();
+    let found = changed(&iso, &spans, "ESP: directory /", 32 * short + 22);
     let field = found.field.clone().unwrap();
     assert!(field.ends_with(": modified"), "{found}");
     let found = changed(&iso, &spans, "/EFI/liveroot/linux.efi: .cmdline", 3);
@@ -100,7 +105,105 @@ fn a_changed_tree_is_found_in_the_payload_and_not_in_what_follows_from_it() {
         "{found}"
     );
     assert!(also("directory /LiveOS").is_some(), "{found}");
-    assert!(found.to_string().contains("count of inodes"), "{found}");
+    assert_eq!(found.field.as_deref(), Some("/etc/more"), "{found}");
+    assert_eq!((&*found.ours, &*found.other), ("absent", "present"));
+}
+
+#[test]
+fn what_differs_in_a_file_of_the_payload_is_named_with_its_path() {
+    if !have_tools(&[]) {
+        return;
+    }
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let bench = Bench::new();
+    let at = |path: &str| bench.tree().join(path);
+    let set = |words: &[&str], path: &str| {
+        run(
+            words[0],
+            &[&words[1..], &[at(path).to_str().unwrap()]].concat(),
+        );
+    };
+    write(&at("etc/text"), "one\n".repeat(100_000));
+    symlink("text", at("etc/link")).unwrap();
+    let dates = ["-d", "@1600000000"];
+    let old = |path: &str| set(&[&["touch", "-h"], &dates[..]].concat(), path);
+    let reset = || ["etc/text", "etc/link", "etc"].map(old);
+    reset();
+    let ours = built(&bench);
+    let mut text = "one\n".repeat(100_000).into_bytes();
+    text[262_150] = b'x';
+    let changes: [(&dyn Fn(), &str, &str, &str); 5] = [
+        (
+            &|| write(&at("etc/text"), &text),
+            "/etc/text: contents",
+            "at byte 262150",
+            "0x78",
+        ),
+        (
+            &|| set(&["touch", "-d", "@1500000000"], "etc/text"),
+            "/etc/text: mtime",
+            "1600000000",
+            "1500000000",
+        ),
+        (
+            &|| fs::set_permissions(at("etc/text"), fs::Permissions::from_mode(0o600)).unwrap(),
+            "/etc/text: mode",
+            "0644",
+            "0600",
+        ),
+        (
+            &|| write(&at("etc/text"), "short"),
+            "/etc/text: size",
+            "400000",
+            "5",
+        ),
+        (
+            &|| {
+                fs::remove_file(at("etc/link")).unwrap();
+                symlink("hosts", at("etc/link")).unwrap();
+            },
+            "/etc/link: link target",
+            "\"text\"",
+            "\"hosts\"",
+        ),
+    ];
+    for (change, field, here, there) in changes {
+        change();
+        if !field.ends_with("mtime") {
+            reset();
+        }
+        let found = difference(&ours, &built(&bench)).unwrap();
+        assert_eq!(found.structure, "/LiveOS/squashfs.img", "{found}");
+        assert_eq!(found.field.as_deref(), Some(field), "{found}");
+        assert!(
+            found.ours.contains(here) && found.other.contains(there),
+            "{found}"
+        );
+        // As it was.
+        write(&at("etc/text"), "one\n".repeat(100_000));
+        fs::set_permissions(at("etc/text"), fs::Permissions::from_mode(0o644)).unwrap();
+        reset();
+    }
+    fs::remove_file(at("etc/link")).unwrap();
+    symlink("text", at("etc/link")).unwrap();
+    reset();
+    if have("root, to give files away", is_root()) {
+        set(&["chown", "12:34"], "etc/text");
+        let found = difference(&ours, &built(&bench)).unwrap();
+        assert_eq!(found.field.as_deref(), Some("/etc/text: uid"), "{found}");
+        set(&["chown", "0:34"], "etc/text");
+        let found = difference(&ours, &built(&bench)).unwrap();
+        assert_eq!(found.field.as_deref(), Some("/etc/text: gid"), "{found}");
+        set(&["chown", "0:0"], "etc/text");
+    }
+    let name = "trusted.note";
+    let flags = rustix::fs::XattrFlags::empty();
+    let done = rustix::fs::setxattr(at("etc/text"), name, b"a", flags);
+    if have("trusted attributes", done.is_ok()) {
+        let found = difference(&ours, &built(&bench)).unwrap();
+        assert_eq!(found.field.as_deref(), Some("/etc/text: xattrs"), "{found}");
+        assert_eq!(found.other, "[trusted.note=\"a\"]");
+    }
 }
 
 #[test]
@@ -150,4 +253,44 @@ fn the_command_compares_and_leaves_nothing() {
         said.contains("differs: GPT entries, partition 1: name: here \""),
         "{said}"
     );
+}
+
+/// Whoever packed them: the same files, so that only the superblocks differ.
+#[test]
+fn equal_files_in_unlike_images_are_not_named() {
+    if !have_tools(&[]) {
+        return;
+    }
+    let bench = Bench::new();
+    let numbers: String = (0..40_000).map(|n: u32| n.pow(2).to_string()).collect();
+    write(&bench.tree().join("etc/text"), numbers);
+    let ours = built(&bench);
+    for compressor in ["zstd", "gzip", "xz", "lz4"] {
+        let mut command = bench.command();
+        command.args(["--compressor", compressor, "--squashfs-tool", "mksquashfs"]);
+        let output = command.env("SOURCE_DATE_EPOCH", EPOCH).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let theirs = fs::read(bench.iso()).unwrap();
+        let found = difference(&ours, &theirs).unwrap();
+        let field = found.field.clone().unwrap_or_default();
+        assert!(!field.starts_with('/'), "{compressor}: {found}");
+        // The contents of a file are read however it is packed.
+        let changed = bench.tree().join("etc/text");
+        let before = fs::read(&changed).unwrap();
+        let mut bytes = before.clone();
+        bytes[200_000] ^= 1;
+        let date = fs::metadata(&changed).unwrap().modified().unwrap();
+        write(&changed, bytes);
+        let file = fs::File::options().write(true).open(&changed).unwrap();
+        file.set_modified(date).unwrap();
+        let found = difference(&built(&bench), &theirs).unwrap();
+        assert_eq!(
+            found.field.as_deref(),
+            Some("/etc/text: contents"),
+            "{found}"
+        );
+        assert!(found.ours.contains("at byte 200000"), "{found}");
+        write(&changed, before);
+        file.set_modified(date).unwrap();
+    }
 }

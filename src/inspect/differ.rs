@@ -6,6 +6,7 @@
 //! is named last, since it tells no cause.
 
 use super::differ_fields::{Field, fields};
+use super::differ_payload as payload;
 use crate::layout::Span;
 use crate::ondisk::{ByteSource, ReadError, read_up_to, regions::regions};
 use std::collections::BTreeMap;
@@ -238,7 +239,21 @@ fn structure(
         (difference.ours, difference.other) = (value(ours), value(other));
         difference.rank += if field.derived { DERIVED } else { 0 };
     }
+    if name.ends_with("squashfs.img") {
+        let found = payload::differ((ours, at.start), (other, other_at.start), go_on);
+        name_files(&mut difference, found.ok_or(Trouble::Interrupted)?);
+    }
     Ok(Some(difference))
+}
+
+/// Puts files of a payload in front of its superblock's fields, which follow from them.
+fn name_files(difference: &mut Difference, files: Vec<payload::Differs>) {
+    let mut files = files.into_iter();
+    let Some(first) = files.next() else { return };
+    difference.field = Some(first.name());
+    difference.rank = rank(&difference.structure);
+    difference.also = files.take(NAMED / 2).map(|one| one.name()).collect();
+    (difference.ours, difference.other) = (first.ours, first.other);
 }
 
 /// The first field that differs, and its forms here and there. Those that follow from others

@@ -7,6 +7,7 @@
 
 pub mod differ;
 mod differ_fields;
+mod differ_payload;
 pub mod draw;
 pub mod facts;
 mod findings;

@@ -1,11 +1,12 @@
 //! squashfs, version 4: the read-only root image.
 //!
 //! `include/linux/squashfs_fs.h`, struct squashfs_super_block; little-endian, at byte 0. The
-//! other files have one structure each, as bytes to be written.
+//! other files have one structure each, as bytes to be written; `read` takes all of them back.
 
 pub mod directory;
 pub mod inode;
 pub mod metadata;
+pub mod read;
 pub mod write;
 pub mod xattr;
 
