@@ -3,8 +3,10 @@
 //! ECMA-119 (4th edition): 8.4 descriptors, 9.1 directory records; IEEE P1282 (SUSP 1.12,
 //! RRIP 1.12): `NM`, `SL`, `CL`, `CE`. `iso9660.rs` has what a probe asks.
 
-use super::fields::{byte, has_magic, le16, le32, slice};
-use super::{ByteSource, ReadError, read_up_to};
+mod rockridge;
+
+use crate::ondisk::fields::{byte, has_magic, le16, le32, slice};
+use crate::ondisk::{ByteSource, ReadError, read_up_to};
 use std::collections::BTreeSet;
 
 /// Sector, bytes.
@@ -20,8 +22,6 @@ const LONGEST_PATHS: usize = 32 << 20;
 const MOST_DEPTH: usize = 64;
 /// A directory that is longer is not read to its end.
 const LONGEST_DIRECTORY: u64 = 64 << 20;
-/// Continuation areas that a record may have.
-const MOST_CONTINUATIONS: usize = 32;
 
 const VOLUME_ID: usize = 40;
 const VOLUME_SPACE_SIZE: usize = 80;
@@ -104,7 +104,7 @@ fn descriptor(bytes: &[u8], lba: u64) -> Descriptor {
     };
     let id = slice(bytes, VOLUME_ID, 32);
     let label = match kind {
-        Kind::Joliet => char::decode_utf16(super::text::units_be(id))
+        Kind::Joliet => char::decode_utf16(crate::ondisk::text::units_be(id))
             .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
             .collect(),
         Kind::Primary | Kind::Supplementary => String::from_utf8_lossy(id).into_owned(),
@@ -259,10 +259,10 @@ fn read_directory(
             if continued && let Some((file, _)) = found.last_mut() {
                 file.extents.push(piece);
             } else {
-                let rock = rock_ridge(src, system.get(skip.unwrap_or(0)..).unwrap_or(&[]));
+                let rock = rockridge::read(src, system.get(skip.unwrap_or(0)..).unwrap_or(&[]));
                 let name = match (rock.name, joliet) {
                     (Some(name), _) => name,
-                    (None, true) => char::decode_utf16(super::text::units_be(id))
+                    (None, true) => char::decode_utf16(crate::ondisk::text::units_be(id))
                         .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
                         .collect(),
                     (None, false) => plain_name(id),
@@ -291,57 +291,6 @@ fn plain_name(id: &[u8]) -> String {
     let text = String::from_utf8_lossy(id);
     let name = text.split(';').next().unwrap_or_default();
     name.trim_end_matches('.').to_owned()
-}
-
-#[derive(Default)]
-struct RockRidge {
-    name: Option<String>,
-    symlink: bool,
-    /// `CL`: where a directory lies that was moved up.
-    child: Option<u32>,
-}
-
-fn rock_ridge(src: &dyn ByteSource, area: &[u8]) -> RockRidge {
-    let mut rock = RockRidge::default();
-    let mut name: Vec<u8> = Vec::new();
-    let mut named = false;
-    let mut area = area.to_vec();
-    for _ in 0..MOST_CONTINUATIONS {
-        let mut next = None;
-        let mut at = 0;
-        while at + 4 <= area.len() {
-            let length = usize::from(byte(&area, at + 2));
-            if length < 4 || at + length > area.len() {
-                break;
-            }
-            let entry = slice(&area, at, length);
-            match slice(entry, 0, 2) {
-                // Flags 2 and 4 are "." and "..".
-                b"NM" if byte(entry, 4) & 6 == 0 && name.len() < 4096 => {
-                    named = true;
-                    name.extend_from_slice(entry.get(5..).unwrap_or(&[]));
-                }
-                b"SL" => rock.symlink = true,
-                b"CL" => rock.child = Some(le32(entry, 4)),
-                b"CE" => next = Some((le32(entry, 4), le32(entry, 12), le32(entry, 20))),
-                b"ST" => break,
-                _ => {}
-            }
-            at += length;
-        }
-        let Some((lba, offset, length)) = next else {
-            break;
-        };
-        let start = (u64::from(lba) * SECTOR).saturating_add(offset.into());
-        match read_up_to(src, start, length.min(SECTOR as u32) as usize) {
-            Ok(more) => area = more,
-            Err(_) => break,
-        }
-    }
-    if named {
-        rock.name = Some(String::from_utf8_lossy(&name).replace('/', "?"));
-    }
-    rock
 }
 
 /// Length of one logical block that a descriptor states; 0 where there is none.
