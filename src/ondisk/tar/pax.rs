@@ -79,7 +79,7 @@ impl Extended {
             }
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.xattr(name.to_vec(), value.to_vec());
+                    self.xattr(gnu_keyword(name), value.to_vec());
                 } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
                     match (percent(name), base64(value)) {
                         (Some(name), Some(value)) => self.xattr(name, value),
@@ -197,6 +197,23 @@ fn seconds(text: &[u8]) -> Option<i64> {
     }
 }
 
+/// GNU tar writes `%25` for `%` and `%3D` for `=` in an attribute's name, and no other escapes
+/// (`xattr_encode_keyword` of its xheader.c).
+fn gnu_keyword(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((first, behind)) = rest.split_first() {
+        let (byte, behind) = match (rest.strip_prefix(b"%25"), rest.strip_prefix(b"%3D")) {
+            (Some(behind), _) => (b'%', behind),
+            (_, Some(behind)) => (b'=', behind),
+            _ => (*first, behind),
+        };
+        out.push(byte);
+        rest = behind;
+    }
+    out
+}
+
 /// `%41` for `A`.
 fn percent(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
@@ -287,6 +304,13 @@ mod tests {
         assert_eq!(base64(b"QUI").unwrap(), b"AB");
         assert_eq!(base64(b"QQ==").unwrap(), b"A");
         assert!(base64(b"QUJDR").is_none());
+    }
+
+    #[test]
+    fn of_gnu_tars_names_two_escapes_are_decoded_once() {
+        assert_eq!(gnu_keyword(b"user.a%3Db%25c"), b"user.a=b%c");
+        assert_eq!(gnu_keyword(b"user.%253D"), b"user.%3D");
+        assert_eq!(gnu_keyword(b"%3d%41%2%"), b"%3d%41%2%");
     }
 
     #[test]
