@@ -145,13 +145,19 @@ fn a_tar_of_a_directory_in_every_format_is_the_directory() {
 }
 
 #[test]
-fn attributes_that_gnu_tar_escapes_have_their_own_names() {
+fn attributes_that_tars_escape_have_their_own_names() {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let root = dir.path().join("tree");
     std::fs::create_dir(&root).unwrap();
     let file = root.join("f");
     std::fs::write(&file, "f").unwrap();
-    for name in ["user.a=b%c", "user.%3D%25", "user.%41"] {
+    for name in [
+        "user.a=b%c",
+        "user.%3D%25",
+        "user.%41",
+        "user.a b",
+        "user.ö",
+    ] {
         let set = rustix::fs::lsetxattr(&file, name, b"=%", rustix::fs::XattrFlags::empty());
         if !have("a file system with attributes", set.is_ok()) {
             return;
@@ -162,7 +168,11 @@ fn attributes_that_gnu_tar_escapes_have_their_own_names() {
     tar("tar", &root, &attributes, &archive);
     let read = read_tar(&archive).unwrap();
     assert_same(&read_dir(&root), &read, "escapes");
-    assert_eq!(read.listing().inodes[1].xattrs.len(), 3);
+    assert_eq!(read.listing().inodes[1].xattrs.len(), 5);
+    if have("bsdtar", found("bsdtar")) {
+        tar("bsdtar", &root, &["--format=pax", "--xattrs"], &archive);
+        assert_same(&read_dir(&root), &read_tar(&archive).unwrap(), "bsdtar");
+    }
 }
 
 /// Archives with names that stand again are as GNU tar extracts them.

@@ -17,6 +17,8 @@ pub struct Extended {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub acls: usize,
     pub sparse: Sparse,
+    /// The name in the libarchive attribute right in front, as it is encoded there.
+    libarchive: Option<Vec<u8>>,
 }
 
 /// What GNU tar says about a sparse file, in any of its three pax forms.
@@ -61,6 +63,7 @@ impl Extended {
 
     fn take(&mut self, key: &[u8], value: &[u8], at: u64) -> Result<()> {
         let set = || (!value.is_empty()).then(|| value.to_vec());
+        let in_front = self.libarchive.take();
         match key {
             b"path" => self.path = set(),
             b"linkpath" => self.link = set(),
@@ -79,10 +82,16 @@ impl Extended {
             }
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.xattr(gnu_keyword(name), value.to_vec());
+                    // libarchive says each attribute in both ways, with its own escapes in both.
+                    if in_front.as_deref() != Some(name) {
+                        self.xattr(gnu_keyword(name), value.to_vec());
+                    }
                 } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
                     match (percent(name), base64(value)) {
-                        (Some(name), Some(value)) => self.xattr(name, value),
+                        (Some(decoded), Some(value)) => {
+                            self.libarchive = Some(name.to_vec());
+                            self.xattr(decoded, value);
+                        }
                         _ => return says(at, "an attribute is not encoded as libarchive does"),
                     }
                 } else if key.starts_with(b"SCHILY.acl.") {
