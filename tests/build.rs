@@ -357,6 +357,25 @@ fn a_full_file_system_is_told_with_its_directory() {
     bench.refused(&mut command, 1, &["no space left", "free"]);
 }
 
+#[test]
+fn a_packed_archive_that_does_not_fit_unpacked_is_told_and_removed() {
+    if !have("root", is_root()) || !have_tools(&["unshare", "gzip"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let script = format!(
+        "mount -t tmpfs -o size=3m none {out} && cd {out} && truncate -s 64M ../zeros && \
+         tar -C .. -c zeros | gzip -1 >t.tar.gz && {exe} build t.tar.gz -o live.iso --agent {agent}; \
+         code=$?; rm ../zeros t.tar.gz; ls -A >&2; df --output=used . >&2; exit $code",
+        out = bench.out().display(),
+        exe = env!("CARGO_BIN_EXE_liveroot"),
+        agent = bench.agent().display(),
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script]);
+    bench.refused(&mut command, 1, &["no space left", "free", "Used\n    0"]);
+}
+
 /// A shell in a mount namespace of its own that runs `first`, then the build.
 fn build_with_mounts(bench: &Bench, first: &str) -> Command {
     let script = format!(

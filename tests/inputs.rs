@@ -145,6 +145,106 @@ fn a_tar_of_a_directory_in_every_format_is_the_directory() {
 }
 
 #[test]
+fn attributes_that_tars_escape_have_their_own_names() {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let root = dir.path().join("tree");
+    std::fs::create_dir(&root).unwrap();
+    let file = root.join("f");
+    std::fs::write(&file, "f").unwrap();
+    for name in [
+        "user.a=b%c",
+        "user.%3D%25",
+        "user.%41",
+        "user.a b",
+        "user.ö",
+    ] {
+        let set = rustix::fs::lsetxattr(&file, name, b"=%", rustix::fs::XattrFlags::empty());
+        if !have("a file system with attributes", set.is_ok()) {
+            return;
+        }
+    }
+    let archive = dir.path().join("tree.tar");
+    let attributes = ["--xattrs", "--xattrs-include=*"];
+    tar("tar", &root, &attributes, &archive);
+    let read = read_tar(&archive).unwrap();
+    assert_same(&read_dir(&root), &read, "escapes");
+    assert_eq!(read.listing().inodes[1].xattrs.len(), 5);
+    if have("bsdtar", found("bsdtar")) {
+        tar("bsdtar", &root, &["--format=pax", "--xattrs"], &archive);
+        assert_same(&read_dir(&root), &read_tar(&archive).unwrap(), "bsdtar");
+    }
+}
+
+/// Archives with names that stand again are as GNU tar extracts them.
+#[test]
+fn of_a_name_that_is_appended_again_the_last_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("tree.tar");
+    let run = |script: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-ec", script]).current_dir(dir.path());
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}: {said}");
+    };
+    run("mkdir -p tree/dir tree/empty && cd tree
+         echo old >file; ln file other; echo old >dir/in; ln -s old link; mkfifo pipe
+         echo was >becomes-dir; ln -s was becomes-file
+         tar -cf ../tree.tar .");
+    run(
+        "cd tree; rm file link pipe becomes-dir becomes-file; rmdir empty
+         echo newer >file; ln file third; ln -s newer link; echo f >pipe; chmod 600 pipe
+         mkdir becomes-dir; echo in >becomes-dir/in; echo f >becomes-file; echo now >empty
+         tar -rf ../tree.tar file third link pipe becomes-dir becomes-file empty",
+    );
+    // Once more, by tar -u, with a link in place of a file.
+    run("cd tree; rm pipe; ln dir/in pipe; touch -d '+1 hour' dir/in
+         tar -uf ../tree.tar dir/in pipe");
+    run("mkdir out && tar -xpf tree.tar -C out");
+    let read = read_tar(&archive).unwrap();
+    assert_same(&read_dir(&dir.path().join("out")), &read, "appended");
+    let inode = |path: &str| {
+        let listing = read.listing();
+        listing.names[listing.find(path.as_bytes()).unwrap()].inode
+    };
+    assert_eq!(contents(&read, inode("file")), b"newer\n");
+    assert_eq!(contents(&read, inode("other")), b"old\n");
+    assert_eq!(inode("file"), inode("third"));
+    assert_eq!(inode("pipe"), inode("dir/in"));
+}
+
+/// Gives up after so many looks.
+struct Impatient(std::sync::atomic::AtomicUsize);
+
+impl Watch for Impatient {
+    fn phase(&self, _: &str) {}
+    fn percent(&self, _: u8) {}
+    fn warn(&self, _: &str) {}
+    fn cancelled(&self) -> bool {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 20
+    }
+}
+
+#[test]
+fn a_build_is_given_up_while_little_unpacks_to_much() {
+    if !have("gzip", found("gzip")) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("t.tar.gz");
+    let script = "truncate -s 64M zeros && tar -c zeros | gzip -1 >t.tar.gz && rm zeros";
+    let mut command = Command::new("sh");
+    command.args(["-ec", script]).current_dir(dir.path());
+    assert!(command.status().unwrap().success());
+    let watch = Impatient(0.into());
+    let given_up = Tar::read(&file, Owners::Kept, dir.path(), &watch);
+    assert!(matches!(given_up, Err(Error::Interrupted)), "{given_up:?}");
+    // One that is read on looks once for each chunk of 256 KiB: 200 times and more.
+    assert!(watch.0.into_inner() < 30);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_tar_of_libarchive_is_the_directory() {
     if !have("root, for owners and devices", is_root()) || !have("bsdtar", found("bsdtar")) {
         return;

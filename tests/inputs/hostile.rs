@@ -70,12 +70,10 @@ fn messages_show_no_bytes_that_a_terminal_obeys() {
 #[test]
 fn names_that_contradict_each_other_are_refused() {
     refused(
-        start().file("./a", b""),
-        &["t.tar: a (at byte 1536)", "twice", "at byte 512"],
+        start().dir("d").file("d/x", b"").file("d", b""),
+        &["t.tar: d/x (at byte 2048)", "d, above it, is no directory"],
     );
-    refused(start().dir("a"), &["twice"]);
-    refused(start().link("a", "b"), &["twice"]);
-    refused(start().dir("d").file("d", b""), &["twice"]);
+    refused(start().link("a", "b"), &["b, which the archive does not"]);
     refused(start().file("a/b", b""), &["a, above it, is no directory"]);
     refused(
         start().link("b", "nowhere"),
@@ -84,7 +82,19 @@ fn names_that_contradict_each_other_are_refused() {
             "nowhere, which the archive does not have",
         ],
     );
-    refused(start().link("b", "c").link("c", "b"), &["does not have"]);
+    refused(
+        start().link("b", "c").link("c", "d").link("d", "b"),
+        &["(at byte 1536)", "hard link to c, which leads back to it"],
+    );
+    refused(start().link("b", "b"), &["to b, which leads back to it"]);
+    refused(
+        start().link("0", "b").link("b", "nowhere"),
+        &["t.tar: b (at byte 2048)", "nowhere, which the archive does"],
+    );
+    refused(
+        start().link("b", "c").link("c", "d").dir("d"),
+        &["t.tar: c (at byte 2048)", "hard link to a directory, d"],
+    );
     refused(
         start().dir("d").link("b", "d"),
         &["hard link to a directory, d"],
@@ -331,4 +341,58 @@ fn odd_archives_that_mean_something_are_taken() {
         assert_eq!(inode(1).kind, Kind::File { size: 4 });
         assert_eq!(super::contents(&tar, 1), b"tool");
     }
+}
+
+#[test]
+fn links_to_links_are_followed_however_long_and_once() {
+    // Quadratic time would be 5 thousand million steps.
+    let count = 100_000;
+    let mut maker = start();
+    for n in 0..count {
+        maker = maker.link(&format!("l{n:06}"), &format!("l{:06}", n + 1));
+    }
+    let chain = maker.clone().file(&format!("l{count:06}"), b"end").end();
+    let (listing, _) = super::invariants::list(&chain).unwrap();
+    assert_eq!(listing.names.len(), 2 + count + 1);
+    assert!(listing.names[2..].iter().all(|name| name.inode == 2));
+    let round = maker.link(&format!("l{count:06}"), "l000000").end();
+    let wrong = super::invariants::list(&round).unwrap_err();
+    assert!(wrong.why.to_string().contains("leads back to it"));
+}
+
+#[test]
+fn a_global_header_holds_for_all_behind_it_and_an_entrys_own_for_that_one() {
+    let global = |value: &[u8]| {
+        let text = record("uid", value);
+        (Header::new(b'g', b"g", text.len() as u64), text)
+    };
+    let ((first, seven), (second, eight)) = (global(b"7"), global(b"8"));
+    let bytes = start()
+        .header(first)
+        .data(&seven)
+        .file("b", b"")
+        .pax(&[("uid", b"9")])
+        .file("c", b"")
+        .file("d", b"")
+        .pax(&[("gid", b"5")])
+        .header(second)
+        .data(&eight)
+        .file("e", b"")
+        .pax(&[("uid", b"")])
+        .file("f", b"")
+        .file("g", b"")
+        .end();
+    let (listing, _) = super::invariants::list(&bytes).unwrap();
+    let owners: Vec<(u32, u32)> = listing.inodes.iter().map(|i| (i.uid, i.gid)).collect();
+    let want = [
+        (0, 0),
+        (0, 0),
+        (7, 0),
+        (9, 0),
+        (7, 0),
+        (8, 5),
+        (0, 0),
+        (8, 0),
+    ];
+    assert_eq!(owners, want);
 }

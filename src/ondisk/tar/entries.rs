@@ -6,10 +6,12 @@ use super::sparse;
 use super::{BLOCK, Entry, EntryKind, Malformed, PATH_LIMIT, Piece, Result, Why, says};
 use crate::ondisk::{ByteSource, ReadError};
 use std::fmt;
+use std::sync::Arc;
 
 /// All extended headers of one entry, in bytes: attributes of 64 KiB each, maps of holes.
 const EXTENDED_LIMIT: u64 = 32 << 20;
-/// All global headers of an archive, in bytes: they are copied for each entry.
+/// All global headers of an archive, in bytes: they are copied for each entry that has an
+/// extended header too.
 const GLOBAL_LIMIT: u64 = 16 << 10;
 /// The largest file in bytes, 16 TiB: what ext4 can hold.
 const FILE_LIMIT: u64 = 16 << 40;
@@ -19,7 +21,8 @@ const FILE_LIMIT: u64 = 16 << 40;
 pub struct Entries<'a> {
     source: &'a dyn ByteSource,
     at: u64,
-    global: Extended,
+    /// Shared with each entry that has no extended header of its own.
+    global: Arc<Extended>,
     /// How much of [`GLOBAL_LIMIT`] is used.
     global_length: u64,
     ended: bool,
@@ -37,7 +40,7 @@ impl<'a> Entries<'a> {
         Entries {
             source,
             at: 0,
-            global: Extended::default(),
+            global: Arc::default(),
             global_length: 0,
             ended: false,
         }
@@ -50,7 +53,7 @@ impl<'a> Entries<'a> {
 
     /// The next entry with all headers in front of it.
     fn read_entry(&mut self) -> Result<Option<Entry>> {
-        let mut own = self.global.clone();
+        let mut own = Arc::clone(&self.global);
         let (mut long_name, mut long_link) = (None, None);
         let (mut is_alone, mut left) = (true, EXTENDED_LIMIT);
         loop {
@@ -66,15 +69,19 @@ impl<'a> Entries<'a> {
             let data = at + BLOCK;
             let mut text = || self.extended(&header, data, &mut left);
             match header.kind {
-                b'x' | b'X' => own.read(&text()?, data)?,
+                b'x' | b'X' => Arc::make_mut(&mut own).read(&text()?, data)?,
                 b'g' => {
                     let text = text()?;
                     self.global_length += header.size;
                     if self.global_length > GLOBAL_LIMIT {
                         return says(at, "the global headers are too long");
                     }
-                    self.global.read(&text, data)?;
-                    own.read(&text, data)?;
+                    let is_shared = Arc::ptr_eq(&self.global, &own);
+                    Arc::make_mut(&mut self.global).read(&text, data)?;
+                    match is_shared {
+                        true => own = Arc::clone(&self.global),
+                        false => Arc::make_mut(&mut own).read(&text, data)?,
+                    }
                 }
                 b'L' => long_name = Some(up_to_nul(text()?)),
                 b'K' => long_link = Some(up_to_nul(text()?)),

@@ -17,6 +17,8 @@ pub struct Extended {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub acls: usize,
     pub sparse: Sparse,
+    /// The name in the libarchive attribute right in front, as it is encoded there.
+    libarchive: Option<Vec<u8>>,
 }
 
 /// What GNU tar says about a sparse file, in any of its three pax forms.
@@ -61,6 +63,7 @@ impl Extended {
 
     fn take(&mut self, key: &[u8], value: &[u8], at: u64) -> Result<()> {
         let set = || (!value.is_empty()).then(|| value.to_vec());
+        let in_front = self.libarchive.take();
         match key {
             b"path" => self.path = set(),
             b"linkpath" => self.link = set(),
@@ -79,10 +82,16 @@ impl Extended {
             }
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.xattr(name.to_vec(), value.to_vec());
+                    // libarchive says each attribute in both ways, with its own escapes in both.
+                    if in_front.as_deref() != Some(name) {
+                        self.xattr(gnu_keyword(name), value.to_vec());
+                    }
                 } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
                     match (percent(name), base64(value)) {
-                        (Some(name), Some(value)) => self.xattr(name, value),
+                        (Some(decoded), Some(value)) => {
+                            self.libarchive = Some(name.to_vec());
+                            self.xattr(decoded, value);
+                        }
                         _ => return says(at, "an attribute is not encoded as libarchive does"),
                     }
                 } else if key.starts_with(b"SCHILY.acl.") {
@@ -197,6 +206,23 @@ fn seconds(text: &[u8]) -> Option<i64> {
     }
 }
 
+/// GNU tar writes `%25` for `%` and `%3D` for `=` in an attribute's name, and no other escapes
+/// (`xattr_encode_keyword` of its xheader.c).
+fn gnu_keyword(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((first, behind)) = rest.split_first() {
+        let (byte, behind) = match (rest.strip_prefix(b"%25"), rest.strip_prefix(b"%3D")) {
+            (Some(behind), _) => (b'%', behind),
+            (_, Some(behind)) => (b'=', behind),
+            _ => (*first, behind),
+        };
+        out.push(byte);
+        rest = behind;
+    }
+    out
+}
+
 /// `%41` for `A`.
 fn percent(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
@@ -292,6 +318,13 @@ mod tests {
         assert_eq!(base64(b"QUI").unwrap(), b"AB");
         assert_eq!(base64(b"QQ==").unwrap(), b"A");
         assert!(base64(b"QUJDR").is_none());
+    }
+
+    #[test]
+    fn of_gnu_tars_names_two_escapes_are_decoded_once() {
+        assert_eq!(gnu_keyword(b"user.a%3Db%25c"), b"user.a=b%c");
+        assert_eq!(gnu_keyword(b"user.%253D"), b"user.%3D");
+        assert_eq!(gnu_keyword(b"%3d%41%2%"), b"%3d%41%2%");
     }
 
     #[test]

@@ -31,11 +31,11 @@ pub struct Held {
 #[derive(Debug)]
 pub struct Tree {
     owners: Owners,
-    /// Every name that was met, and its inode.
+    /// Every name that was met, and its inode as it stood last.
     names: HashMap<Vec<u8>, usize>,
     inodes: Vec<Inode>,
     held: Vec<Held>,
-    /// Hard links whose file is yet to be found.
+    /// Hard links whose file is yet to come; none of them is in `names`.
     links: BTreeMap<Vec<u8>, Link>,
     /// Files that have attributes which squashfs cannot hold.
     pub unstored: u64,
@@ -72,53 +72,71 @@ impl Tree {
         }
     }
 
-    /// Adds what an entry says.
+    /// Adds what an entry says. A name that stands again (`tar -r` and `-u` append newer
+    /// versions) is what it was last, as when the archive is extracted.
     pub fn add(&mut self, entry: Entry) -> Result<()> {
         let path = clean(&entry.path).or_else(|why| refuse(entry.at, &entry.path, why))?;
         let is_directory = entry.kind == EntryKind::Directory;
         if path.is_empty() && !is_directory {
             return refuse(entry.at, &entry.path, "the root is no directory");
         }
-        let earlier = self.names.get(&path).copied();
-        let first_at = match (earlier, self.links.get(&path)) {
-            (Some(inode), _) => self.held[inode].at,
-            (None, Some(link)) => Some(link.at),
-            (None, None) => None,
-        };
-        if let Some(first_at) = first_at {
-            let again = earlier.is_some_and(|n| self.inodes[n].kind == Kind::Directory);
-            if !(again && is_directory) {
-                return refuse(
-                    entry.at,
-                    &path,
-                    format!("it stands there twice, first at byte {first_at}"),
-                );
-            }
-        }
         if let EntryKind::HardLink { target } = &entry.kind {
             let target = clean(target).or_else(|why| {
                 refuse(entry.at, &path, format!("its target cannot be used: {why}"))
             })?;
-            let at = entry.at;
-            self.links.insert(path, Link { at, target });
-            return Ok(());
+            return self.link(
+                path,
+                Link {
+                    at: entry.at,
+                    target,
+                },
+            );
         }
         let (inode, held) = self.inode(entry, &path)?;
-        let place = match earlier {
-            Some(place) => place,
-            None => {
-                self.names.insert(path, self.inodes.len());
-                self.inodes.len()
+        let earlier = self.names.get(&path).copied();
+        match earlier.filter(|n| self.inodes[*n].kind == Kind::Directory) {
+            // What is in it stays.
+            Some(place) if is_directory => {
+                self.inodes[place] = inode;
+                self.held[place] = held;
             }
-        };
-        if place == self.inodes.len() {
-            self.inodes.push(inode);
-            self.held.push(held);
-        } else {
-            self.inodes[place] = inode;
-            self.held[place] = held;
+            _ => {
+                self.links.remove(&path);
+                self.names.insert(path, self.inodes.len());
+                self.inodes.push(inode);
+                self.held.push(held);
+            }
         }
         Ok(())
+    }
+
+    /// A hard link is another name of what its target is now, whatever has that name later.
+    /// One whose target is yet to come waits.
+    fn link(&mut self, path: Vec<u8>, link: Link) -> Result<()> {
+        let target = self.names.get(&link.target).copied();
+        match target {
+            Some(inode) => {
+                self.check_target(inode, &path, &link)?;
+                self.links.remove(&path);
+                self.names.insert(path, inode);
+            }
+            None => {
+                self.names.remove(&path);
+                self.links.insert(path, link);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_target(&self, inode: usize, path: &[u8], link: &Link) -> Result<()> {
+        match self.inodes[inode].kind {
+            Kind::Directory => {
+                let shown = super::shown(&link.target);
+                let text = format!("it is a hard link to a directory, {shown}");
+                refuse(link.at, path, text)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn inode(&mut self, entry: Entry, path: &[u8]) -> Result<(Inode, Held)> {
@@ -217,33 +235,41 @@ impl Tree {
         Ok((listing, held))
     }
 
-    /// Each hard link becomes a name of its file, which may stand before or behind it, and be
-    /// a link itself.
+    /// Each hard link that waits becomes a name of its file, which may be a link itself. No
+    /// link is followed twice: its file is noted for all that led to it.
     fn resolve_links(&mut self) -> Result<()> {
         let links = std::mem::take(&mut self.links);
-        for (path, link) in &links {
-            let mut target = &link.target;
-            let mut steps = 0;
-            // More steps than links: they go round.
-            while let Some(next) = links.get(target)
-                && steps <= links.len().min(1000)
-            {
-                target = &next.target;
-                steps += 1;
-            }
-            let shown = super::shown(&link.target);
-            let Some(inode) = self.names.get(target).copied() else {
-                return refuse(
-                    link.at,
-                    path,
-                    format!("it is a hard link to {shown}, which the archive does not have"),
-                );
+        for (first, link) in &links {
+            let mut chain = Vec::new();
+            let (mut path, mut link) = (first, link);
+            let inode = loop {
+                if let Some(inode) = self.names.get(path) {
+                    break *inode;
+                }
+                // More steps than links: they go round, and this is the last look.
+                if chain.len() == links.len() {
+                    let shown = super::shown(&link.target);
+                    let text = format!("it is a hard link to {shown}, which leads back to it");
+                    return refuse(link.at, path, text);
+                }
+                chain.push(path);
+                if let Some(inode) = self.names.get(&link.target) {
+                    self.check_target(*inode, path, link)?;
+                    break *inode;
+                }
+                let Some((target, next)) = links.get_key_value(&link.target) else {
+                    let shown = super::shown(&link.target);
+                    return refuse(
+                        link.at,
+                        path,
+                        format!("it is a hard link to {shown}, which the archive does not have"),
+                    );
+                };
+                (path, link) = (target, next);
             };
-            if self.inodes[inode].kind == Kind::Directory {
-                let text = format!("it is a hard link to a directory, {shown}");
-                return refuse(link.at, path, text);
+            for path in chain {
+                self.names.insert(path.clone(), inode);
             }
-            self.names.insert(path.clone(), inode);
         }
         Ok(())
     }

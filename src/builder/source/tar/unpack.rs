@@ -3,7 +3,8 @@
 use super::Archive;
 use super::patient::Patient;
 use crate::builder::compress::{Packing, reader};
-use crate::builder::{Error, Result, Watch};
+use crate::builder::error::free_space;
+use crate::builder::{Error, Result, Watch, watch};
 use crate::ondisk::tar::{BLOCK, is_header};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
@@ -50,7 +51,7 @@ pub fn open(path: &Path, scratch: &Path, watch: &dyn Watch) -> Result<Archive> {
     }
     let whole = std::io::Cursor::new(head).chain(file);
     let source = reader(whole, packing).map_err(|cause| broken(&name, 0, cause))?;
-    let spool = unpack(source, &name, scratch)?;
+    let spool = unpack(source, &name, scratch, watch)?;
     Archive::new(spool, name)
 }
 
@@ -83,8 +84,9 @@ fn judge(head: &[u8], name: &str) -> Result<Packing> {
     }
 }
 
-/// Unpacks into a file that has no name: it is gone when the build is, however that ends.
-fn unpack(mut source: impl Read, name: &str, scratch: &Path) -> Result<File> {
+/// Unpacks into a file that has no name: it is gone when the build is, however that ends. A
+/// little can unpack to very much, so free space and signals are looked at for each chunk.
+fn unpack(mut source: impl Read, name: &str, scratch: &Path, watch: &dyn Watch) -> Result<File> {
     let path = scratch.join("tar");
     let system = |doing| Error::system(doing, &path);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -102,6 +104,11 @@ fn unpack(mut source: impl Read, name: &str, scratch: &Path) -> Result<File> {
             Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(cause) => return Err(broken(name, length, cause)),
         };
+        watch::check(watch)?;
+        // Before the disk is full for all others; some file systems do not tell.
+        if free_space(scratch).is_some_and(|free| free.0 < n as u64) {
+            return Err(Error::no_space(scratch, None));
+        }
         spool.write_all(&buf[..n]).map_err(system("writing"))?;
         length += n as u64;
     }
