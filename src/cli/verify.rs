@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             ExitCode::from(UNREADABLE)
         }
         (Outcome::Damaged, _) => ExitCode::FAILURE,
-        (Outcome::Unreadable, _) => ExitCode::from(UNREADABLE),
+        (Outcome::Unreadable | Outcome::Uncovered, _) => ExitCode::from(UNREADABLE),
         (Outcome::Interrupted, _) => {
             let signal = interrupt::caught().and_then(|signal| u8::try_from(128 + signal).ok());
             ExitCode::from(signal.unwrap_or(UNREADABLE))

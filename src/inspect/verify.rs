@@ -40,6 +40,8 @@ pub enum Outcome {
     Damaged,
     /// Some of it could not be read.
     Unreadable,
+    /// There is nothing on it that it can be compared with.
+    Uncovered,
     /// Somebody asked to stop.
     Interrupted,
 }
@@ -217,6 +219,8 @@ impl Work<'_> {
             Outcome::Damaged
         } else if !self.unreadable.is_empty() {
             Outcome::Unreadable
+        } else if self.compared.is_empty() {
+            Outcome::Uncovered
         } else {
             Outcome::Intact
         };
@@ -280,9 +284,7 @@ impl Verified {
             text += &format!("not covered: {}\n", shown(one));
         }
         text + match self.outcome {
-            Outcome::Intact if self.compared.is_empty() => {
-                "nothing on this medium can be compared\n"
-            }
+            Outcome::Uncovered => "nothing on this medium can be compared\n",
             Outcome::Intact => "intact\n",
             Outcome::Damaged => "damaged\n",
             Outcome::Unreadable => "could not be read\n",

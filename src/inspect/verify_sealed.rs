@@ -262,7 +262,8 @@ fn payload(work: &mut Work<'_>, manifest: &MediumManifest) {
     let head = read_up_to(&window, at, verity::SUPERBLOCK).unwrap_or_default();
     let found = Superblock::parse(&head).ok().flatten();
     let Some(superblock) = found.filter(|found| found.data_length() <= at) else {
-        let at = start + at..start + at + verity::SUPERBLOCK as u64;
+        let at = start.saturating_add(at);
+        let at = at..at.saturating_add(verity::SUPERBLOCK as u64);
         work.damaged(
             &format!("{name}: hash tree"),
             at,
@@ -280,7 +281,8 @@ fn payload(work: &mut Work<'_>, manifest: &MediumManifest) {
             met.push(one)
         });
     }
-    let on_medium = |range: Range<u64>| start + range.start..start + range.end;
+    let on_medium =
+        |range: Range<u64>| start.saturating_add(range.start)..start.saturating_add(range.end);
     let mut unknown = 0;
     for one in met {
         match one {

@@ -74,13 +74,34 @@ pub fn predict(facts: &Facts) -> Vec<Prediction> {
         (Way::CopiedToFat, copied),
         (Way::Loopback, loopback),
     ];
-    let told = ways.into_iter().map(|(way, decide)| (way, decide(facts)));
+    let cut = cut_short(facts);
+    let told = ways.into_iter().map(|(way, decide)| match &cut {
+        Some(why) => (way, Told::fails(why)),
+        None => (way, decide(facts)),
+    });
     told.map(|(way, told)| Prediction {
         way,
         verdict: told.verdict,
         reasons: told.reasons,
     })
     .collect()
+}
+
+/// Why a medium whose menu may start starts no system: its root image is not all there.
+fn cut_short(facts: &Facts) -> Option<String> {
+    let end = |payload: &super::facts::Payload| {
+        payload
+            .offset
+            .saturating_add(payload.used.unwrap_or(payload.length))
+    };
+    let cut = |payload: &&super::facts::Payload| end(payload) > facts.length;
+    let payload = facts.payloads.iter().find(cut)?;
+    Some(format!(
+        "/{} ends at byte {}, and the medium at {}: it is cut short",
+        payload.path.trim_start_matches('/'),
+        end(payload),
+        facts.length
+    ))
 }
 
 struct Told {

@@ -297,3 +297,22 @@ fn a_loop_needs_grubs_file() {
         f.iso.loopback_has_iso_path = false
     });
 }
+
+#[test]
+fn a_medium_whose_root_image_is_cut_short_starts_in_no_way() {
+    let facts = Facts {
+        length: 1000,
+        payloads: vec![super::super::facts::Payload {
+            path: "LiveOS/squashfs.img".into(),
+            offset: 600,
+            length: 600,
+            used: Some(401),
+            ..Default::default()
+        }],
+        ..Facts::default()
+    };
+    for one in predict(&facts) {
+        assert_eq!(one.verdict, Verdict::Fails, "{:?}", one.way);
+        assert!(one.reasons[0].contains("cut short"), "{:?}", one.reasons);
+    }
+}

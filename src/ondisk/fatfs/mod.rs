@@ -3,17 +3,12 @@
 //! Microsoft's "FAT: General Overview of On-Disk Format" 1.03: the type follows from the
 //! count of clusters (page 14), long names (page 27). `fat.rs` has what a probe asks.
 
-<<<<<<< HEAD:src/ondisk/fatfs.rs
-use super::fields::{byte, le16, le32, slice};
-use super::{ByteSource, ReadError, fat, read_up_to};
-use std::cell::Cell;
-=======
 mod entries;
 
 use crate::ondisk::fields::{byte, le16, le32};
 use crate::ondisk::{ByteSource, ReadError, fat, read_up_to};
 use entries::entries;
->>>>>>> h7-vi:src/ondisk/fatfs/mod.rs
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
