@@ -1,8 +1,7 @@
 //! Making media: a tree becomes a payload, an initramfs, an EFI system partition, an ISO.
 //!
-//! [`build`] tells the story; each step is a file of the same name. Whatever outside
-//! programs still do is behind `tool.rs`, and each step's interface stays when our own
-//! writer replaces its program. Nothing here reads a clock, chance, a locale or the order
+//! [`build`] tells the story; each step is a file of the same name. Every byte of a
+//! medium is our own writers'; `tool.rs` runs mksquashfs where somebody asks for it. Nothing here reads a clock, chance, a locale or the order
 //! of a directory: the same input gives the same bytes.
 #![forbid(unsafe_code)]
 
@@ -110,6 +109,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
         &tools,
         &tree,
         options,
+        input.sort.as_ref(),
         (&image, &path),
         front.payload_offset,
     )?;
@@ -192,6 +192,8 @@ struct Input {
     entries: Vec<MenuEntry>,
     stub: efi::EfiProgram,
     systemd_boot: efi::EfiProgram,
+    /// Which files stand first in the payload.
+    sort: Option<squashfs::Sort>,
 }
 
 fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Input> {
@@ -202,6 +204,7 @@ fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Inp
             tree.os_release("VERSION_ID")?.as_deref(),
         ),
     };
+    let sort = options.payload.read_sort()?;
     let system = tree
         .os_release("PRETTY_NAME")?
         .unwrap_or_else(|| label.to_string());
@@ -225,6 +228,7 @@ fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Inp
         entries,
         stub,
         systemd_boot,
+        sort,
     })
 }
 
@@ -255,6 +259,9 @@ fn check_output(output: &Path, tree: &Path) -> Result<()> {
         .parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
+    if tree.as_os_str() == "-" {
+        return Ok(());
+    }
     if let (Ok(output), Ok(tree)) = (output.canonicalize(), tree.canonicalize())
         && output == tree
     {
