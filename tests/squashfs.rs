@@ -9,7 +9,7 @@ mod memory;
 mod namespace;
 
 use facts::Facts;
-use liveroot::builder::source::{Kind, Source};
+use liveroot::builder::source::{Contents, Kind, Owners, Source, dir::Directory, tar::Tar};
 use liveroot::builder::squashfs::{Compressor, Options, Sort, Written, write};
 use liveroot::builder::{Error, Watch};
 use memory::{Content, EPOCH, Memory, device, inode, xattr};
@@ -617,6 +617,73 @@ fn the_sort_file_says_what_stands_first() {
     assert!(lines.len() == 1 && lines[0].contains("lost"), "{lines:?}");
 }
 
+/// The same image whether zeros are written or holes, of a directory or its sparse tar; and what
+/// nobody could read in time takes no time.
+#[test]
+fn holes_are_zeros_and_take_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = |name: &str, is_sparse: bool| {
+        let root = dir.path().join(name);
+        fs::create_dir(&root).unwrap();
+        for (file, size) in [("a", 1 << 20), ("b", (1 << 20) + 77), ("twin", 1 << 20)] {
+            let mut bytes = vec![0; size];
+            let noise = noise(9000, 7);
+            bytes[300_001..][..noise.len()].copy_from_slice(&noise);
+            let path = root.join(file);
+            if is_sparse {
+                let file = File::create(&path).unwrap();
+                file.set_len(size as u64).unwrap();
+                std::os::unix::fs::FileExt::write_all_at(&file, &noise, 300_001).unwrap();
+            } else {
+                fs::write(&path, bytes).unwrap();
+            }
+            run("touch", &["-d", "@1600000000", text(&path)]);
+        }
+        run("touch", &["-d", "@1600000000", text(&root)]);
+        root
+    };
+    let (sparse, dense) = (tree("sparse", true), tree("dense", false));
+    let archive = dir.path().join("sparse.tar");
+    run(
+        "tar",
+        &[
+            "-SC",
+            text(&sparse),
+            "--format=pax",
+            "-cf",
+            text(&archive),
+            ".",
+        ],
+    );
+    let watch = Log::default();
+    let read = |root: &Path| Directory::read(root, Owners::Root, &watch).unwrap();
+    let tar = Tar::read(&archive, Owners::Root, dir.path(), &watch).unwrap();
+    let bytes = |source: &dyn Source| fs::read(Image::of(source, &options()).file()).unwrap();
+    let want = bytes(&read(&dense));
+    assert!(bytes(&read(&sparse)) == want, "the directory");
+    assert!(bytes(&tar) == want, "the archive");
+
+    let huge = File::create(sparse.join("huge")).unwrap();
+    huge.set_len(300 << 30).unwrap();
+    let options = Options {
+        block_size: 128 << 10,
+        ..options()
+    };
+    let start = std::time::Instant::now();
+    let written = Image::of(&read(&sparse), &options).written;
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    assert!(written.length.0 < 1 << 20);
+
+    huge.set_len(8 << 40).unwrap();
+    let to = File::create(dir.path().join("image")).unwrap();
+    let error = write(&read(&sparse), &options, &to, 0, &watch).unwrap_err();
+    let said = error.to_string();
+    assert!(
+        said.contains("/huge: ") && said.contains("blocks"),
+        "{said}"
+    );
+}
+
 /// Remembers in which order files were opened.
 struct Opened(Memory, Mutex<Vec<usize>>);
 
@@ -624,7 +691,7 @@ impl Source for Opened {
     fn listing(&self) -> &liveroot::builder::source::Listing {
         self.0.listing()
     }
-    fn open(&self, inode: usize) -> liveroot::builder::Result<Box<dyn std::io::Read + Send + '_>> {
+    fn open(&self, inode: usize) -> liveroot::builder::Result<Box<dyn Contents + '_>> {
         self.1.lock().unwrap().push(inode);
         self.0.open(inode)
     }

@@ -49,7 +49,8 @@ impl<'a> Boot<'a> {
             Some(text) => Some(text),
             None => tree.read("usr/lib/os-release")?,
         };
-        let host = |path: &str| read_host(&Path::new("/").join(path));
+        let is_required = options.bios == bios::Choice::Require;
+        let host = |path: &str| lenient(read_host(&Path::new("/").join(path)), is_required, watch);
         let bios = match bios::find(options.bios, &|path| tree.read(path), &host)? {
             Found::Files(bios) => Some(bios),
             Found::Without(why) => {
@@ -166,6 +167,22 @@ fn read_host(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// What lies on the host is no part of the input: where nobody requires it, what cannot be read
+/// is absent, with a warning.
+fn lenient(
+    read: Result<Option<Vec<u8>>>,
+    is_required: bool,
+    watch: &dyn Watch,
+) -> Result<Option<Vec<u8>>> {
+    match read {
+        Err(error) if !is_required => {
+            watch.warn(&format!("{error}: no start by BIOS with it"));
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
 /// How many microcode files a message names.
 const NAMED: usize = 5;
 
@@ -185,4 +202,18 @@ fn parts(input: &Input, initramfs: &Initramfs) -> Vec<(String, Bytes)> {
     let menu = Bytes(input.systemd_boot.bytes.len() as u64);
     parts.push(("systemd-boot".to_owned(), menu));
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::watch::Silent;
+    use super::*;
+
+    #[test]
+    fn what_the_host_does_not_let_us_read_is_an_error_only_when_required() {
+        // A directory: EISDIR, for root too.
+        let read = || read_host(Path::new("/usr"));
+        assert_eq!(lenient(read(), false, &Silent).unwrap(), None);
+        assert!(lenient(read(), true, &Silent).is_err());
+    }
 }

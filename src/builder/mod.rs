@@ -110,6 +110,7 @@ pub fn build(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
         &tools,
         &tree,
         options,
+        input.sort.as_ref(),
         (&image, &path),
         front.payload_offset,
     )?;
@@ -192,6 +193,8 @@ struct Input {
     entries: Vec<MenuEntry>,
     stub: efi::EfiProgram,
     systemd_boot: efi::EfiProgram,
+    /// Which files stand first in the payload.
+    sort: Option<squashfs::Sort>,
 }
 
 fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Input> {
@@ -202,6 +205,7 @@ fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Inp
             tree.os_release("VERSION_ID")?.as_deref(),
         ),
     };
+    let sort = options.payload.read_sort()?;
     let system = tree
         .os_release("PRETTY_NAME")?
         .unwrap_or_else(|| label.to_string());
@@ -225,6 +229,7 @@ fn gather_input(options: &Options, tree: &Tree, watch: &dyn Watch) -> Result<Inp
         entries,
         stub,
         systemd_boot,
+        sort,
     })
 }
 
@@ -255,6 +260,9 @@ fn check_output(output: &Path, tree: &Path) -> Result<()> {
         .parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
+    if tree.as_os_str() == "-" {
+        return Ok(());
+    }
     if let (Ok(output), Ok(tree)) = (output.canonicalize(), tree.canonicalize())
         && output == tree
     {

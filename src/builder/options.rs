@@ -79,6 +79,7 @@ impl From<squashfs::Options> for Payload {
 
 impl Payload {
     /// `--fast`.
+    /// `--fast`: a fifteenth of the CPU for an eighth more bytes.
     pub fn fast() -> Payload {
         squashfs::Options::default().fast().into()
     }
@@ -88,20 +89,24 @@ impl Payload {
         squashfs::Options::default().small().into()
     }
 
-    /// What our writer is to do; reads the sort file.
+    /// Reads the sort file, if there is one.
     ///
     /// # Errors
     /// A sort file that cannot be read or is none.
-    pub fn squashfs(&self, owners: Owners, epoch: u64) -> Result<squashfs::Options> {
-        let sort = self.sort.as_deref().map(read_sort).transpose()?;
-        Ok(squashfs::Options {
+    pub fn read_sort(&self) -> Result<Option<Sort>> {
+        self.sort.as_deref().map(read_sort).transpose()
+    }
+
+    /// What our writer is to do.
+    pub fn squashfs(&self, owners: Owners, epoch: u64, sort: Option<Sort>) -> squashfs::Options {
+        squashfs::Options {
             compressor: self.compressor,
             block_size: self.block_size,
             epoch,
             all_root: owners == Owners::Root,
             sort,
             ..squashfs::Options::default()
-        })
+        }
     }
 
     /// How the result tells it.

@@ -23,14 +23,7 @@ pub fn pack(
     watch: &dyn Watch,
 ) -> Result<Written> {
     watch.phase("reading the tree");
-    if std::fs::metadata(output).is_ok_and(|meta| !meta.is_file()) {
-        return Err(Error::input(
-            output.display(),
-            "it exists and is no regular file",
-            "name a file with -o",
-        ));
-    }
-    // A directory first: the output may lie in it, and the scratch directory would too.
+    super::check_output(output, tree)?;
     let directory = match tree.is_dir() {
         true => Some(Directory::read(tree, owners, watch)?),
         false => None,
@@ -99,5 +92,16 @@ mod tests {
         assert!(matches!(stopped(&tree, &image), Err(Error::Interrupted)));
         let is_as_it_was = std::fs::read(&image).unwrap() == bytes;
         assert!(is_as_it_was && names() == 1);
+    }
+
+    #[test]
+    fn an_output_in_the_tree_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = squashfs::Options::default();
+        let image = dir.path().join("a.img");
+        let done = pack(dir.path(), Owners::Kept, options, None, &image, &Silent);
+        let said = done.unwrap_err().to_string();
+        assert!(said.contains("it lies in the tree"), "{said}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::options::SquashfsTool;
 use super::source::{Kind, Listing};
-use super::squashfs::{self, Written, mksquashfs};
+use super::squashfs::{self, Sort, Written, mksquashfs};
 use super::tool::Tools;
 use super::{Error, Options, Result, Tree, manifest, verity};
 use crate::layout::VerityManifest;
@@ -57,6 +57,7 @@ pub fn write(
     tools: &Tools<'_>,
     tree: &Tree,
     options: &Options,
+    sort: Option<&Sort>,
     (image, path): (&File, &Path),
     offset: u64,
 ) -> Result<Payload> {
@@ -64,7 +65,8 @@ pub fn write(
     watch.phase("payload");
     let (size, written) = match options.payload.tool {
         SquashfsTool::Own => {
-            let how = options.payload.squashfs(options.owners, tools.epoch)?;
+            let how = &options.payload;
+            let how = how.squashfs(options.owners, tools.epoch, sort.cloned());
             let written = squashfs::write(tree.source(), &how, image, offset, watch)?;
             (written.length.0, Some(written))
         }

@@ -67,7 +67,7 @@ pub(super) struct Args {
     /// Give all files to root, whoever owns them in TREE
     #[arg(long, help_heading = PAYLOAD)]
     all_root: bool,
-    /// Pack in a fifteenth of the time, for an eighth more bytes: zstd, level 3
+    /// Pack with a fifteenth of the CPU, for an eighth more bytes: zstd, level 3
     #[arg(long, conflicts_with_all = ["small", "compressor", "level"], help_heading = PAYLOAD)]
     fast: bool,
     /// Pack a quarter smaller, in six times the time; reads get slow: xz with its filter for x86, blocks of 1 MiB

@@ -2,7 +2,9 @@
 //! the same tree laid down on a disk for mksquashfs.
 
 use super::facts::{Fact, Facts};
-use liveroot::builder::source::{Device, Inode, Kind, Listing, Name, Source, Xattr, compare};
+use liveroot::builder::source::{
+    Contents, Device, Inode, Kind, Listing, Name, Source, Xattr, compare,
+};
 use liveroot::builder::{Error, Result};
 use rustix::fs as sys;
 use std::fs;
@@ -29,15 +31,27 @@ impl Content {
         }
     }
 
-    pub fn open(&self) -> Box<dyn Read + Send + '_> {
+    pub fn open(&self) -> Box<dyn Contents + '_> {
         match self {
-            Content::Bytes(bytes) => Box::new(Cursor::new(bytes)),
+            Content::Bytes(bytes) => Box::new(Plain(Cursor::new(bytes))),
             Content::Behind(zeros, bytes) => {
-                Box::new(std::io::repeat(0).take(*zeros).chain(Cursor::new(bytes)))
+                let zeros = std::io::repeat(0).take(*zeros);
+                Box::new(Plain(zeros.chain(Cursor::new(bytes))))
             }
         }
     }
 }
+
+/// Contents whose holes nobody knows.
+struct Plain<R>(R);
+
+impl<R: Read> Read for Plain<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl<R: Read + Send> Contents for Plain<R> {}
 
 /// A tree as a test writes it down.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +65,7 @@ impl Source for Memory {
         &self.listing
     }
 
-    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>> {
+    fn open(&self, inode: usize) -> Result<Box<dyn Contents + '_>> {
         match self.contents.get(inode) {
             Some(content) => Ok(content.open()),
             None => Err(Error::Interrupted),

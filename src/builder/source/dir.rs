@@ -8,13 +8,12 @@
 use super::assemble::{assemble, first_names};
 use super::steady::{Stamp, Steady, changed};
 use super::walk::{on_host, open_below, walk};
-use super::{Kind, Listing, Owners, Source};
+use super::{Contents, Kind, Listing, Owners, Source};
 use crate::builder::{Error, Result, Watch};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A directory that was listed, and is read as it was then.
@@ -73,7 +72,7 @@ impl Source for Directory {
         &self.listing
     }
 
-    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>> {
+    fn open(&self, inode: usize) -> Result<Box<dyn Contents + '_>> {
         let path = self.path(inode);
         let host = on_host(&self.root, path);
         let Kind::File { size } = self.listing.inodes[inode].kind else {
@@ -105,6 +104,7 @@ mod tests {
     use super::*;
     use crate::builder::watch::Silent;
     use std::fs;
+    use std::io::Read;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn read(root: &Path) -> Directory {
@@ -216,5 +216,27 @@ mod tests {
         let kind = |path: &str| &source.listing.inodes[inode(&source, path)].kind;
         assert_eq!((kind("s"), kind("p")), (&Kind::Socket, &Kind::Fifo));
         drop(socket);
+    }
+
+    #[test]
+    fn holes_are_gone_over_in_whole_units() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let file = fs::File::create(&path).unwrap();
+        let unit = 64 << 10;
+        std::os::unix::fs::FileExt::write_all_at(&file, b"x", 5 * unit + unit / 2).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let source = read(dir.path());
+        let mut reader = source.open(1).unwrap();
+        assert_eq!(reader.skip_hole(unit).unwrap(), 5 * unit);
+        let mut block = vec![1; unit as usize];
+        reader.read_exact(&mut block).unwrap();
+        let at = block.iter().position(|byte| *byte != 0);
+        assert_eq!(
+            (at, block[unit as usize / 2]),
+            (Some(unit as usize / 2), b'x')
+        );
+        assert_eq!(reader.skip_hole(unit).unwrap(), (1 << 40) - 6 * unit);
+        assert_eq!(reader.read(&mut block).unwrap(), 0);
     }
 }

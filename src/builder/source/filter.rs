@@ -1,9 +1,8 @@
 //! A source without some of its files.
 
 use super::assemble::assemble;
-use super::{Listing, Source};
+use super::{Contents, Listing, Source};
 use crate::builder::Result;
-use std::io::Read;
 
 /// What is left of a source.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ impl<S: Source> Source for Filtered<S> {
         &self.listing
     }
 
-    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>> {
+    fn open(&self, inode: usize) -> Result<Box<dyn Contents + '_>> {
         self.inner.open(self.inner_inode[inode])
     }
 

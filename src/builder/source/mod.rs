@@ -107,6 +107,29 @@ pub struct Listing {
     pub names: Vec<Name>,
 }
 
+/// The contents of a file, from its first byte on.
+pub trait Contents: Read + Send {
+    /// Goes over a hole without reading it: a multiple of `unit` bytes, or all up to the file's
+    /// end. Gives how many bytes were zeros and are behind us; none where nobody knows.
+    ///
+    /// # Errors
+    /// As [`Read::read`].
+    fn skip_hole(&mut self, unit: u64) -> std::io::Result<u64> {
+        let _ = unit;
+        Ok(0)
+    }
+}
+
+impl Contents for std::io::Empty {}
+
+/// What of a hole may be gone over: `data` is the place of the next byte that may be none.
+fn skippable(at: u64, data: u64, size: u64, unit: u64) -> u64 {
+    match data.saturating_sub(at) {
+        all if data >= size => all,
+        some => some - some % unit,
+    }
+}
+
 /// A tree with its contents.
 pub trait Source: Sync {
     /// What is in it.
@@ -114,8 +137,8 @@ pub trait Source: Sync {
 
     /// The contents of a regular file, from its first byte on. It gives exactly as many bytes
     /// as the listing says, or an error that names the file: one that changes while it is read
-    /// is an error, and a hole is read as zeros. Threads may read different files at once.
-    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>>;
+    /// is an error, and a hole that is not gone over is read as zeros. Threads may read different files at once.
+    fn open(&self, inode: usize) -> Result<Box<dyn Contents + '_>>;
 
     /// How people find the file in the input: `/srv/tree/etc/passwd`, or
     /// `tree.tar: etc/passwd (at byte 1024)`.
@@ -133,7 +156,7 @@ impl<S: Source + ?Sized> Source for &S {
         (**self).listing()
     }
 
-    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>> {
+    fn open(&self, inode: usize) -> Result<Box<dyn Contents + '_>> {
         (**self).open(inode)
     }
 
@@ -151,7 +174,7 @@ impl<S: Source + Send + ?Sized> Source for Box<S> {
         (**self).listing()
     }
 
-    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>> {
+    fn open(&self, inode: usize) -> Result<Box<dyn Contents + '_>> {
         (**self).open(inode)
     }
 

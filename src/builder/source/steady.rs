@@ -1,7 +1,9 @@
 //! Reading a file of the host that must be what it was when the tree was listed.
 
+use super::{Contents, skippable};
 use crate::builder::{Error, Result};
-use rustix::fs::{Stat, fstat};
+use rustix::fs::{SeekFrom, Stat, fstat, seek};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -36,7 +38,10 @@ pub struct Steady {
     file: File,
     path: PathBuf,
     stamp: Stamp,
+    size: u64,
     left: u64,
+    /// Up to here no hole is known.
+    solid: u64,
 }
 
 impl Steady {
@@ -46,7 +51,9 @@ impl Steady {
             file,
             path,
             stamp,
+            size,
             left: size,
+            solid: 0,
         };
         steady.check()?;
         Ok(steady)
@@ -87,5 +94,33 @@ impl Read for Steady {
             self.check().map_err(io::Error::other)?;
         }
         Ok(n)
+    }
+}
+
+impl Contents for Steady {
+    fn skip_hole(&mut self, unit: u64) -> io::Result<u64> {
+        let at = self.size - self.left;
+        if self.left == 0 || at < self.solid {
+            return Ok(0);
+        }
+        let data = match seek(&self.file, SeekFrom::Data(at)) {
+            Ok(data) => data.min(self.size),
+            // Nothing but a hole up to the end.
+            Err(Errno::NXIO) => self.size,
+            // A file system that does not tell.
+            Err(_) => at,
+        };
+        let skipped = skippable(at, data, self.size, unit);
+        let hole = match data < self.size {
+            true => seek(&self.file, SeekFrom::Hole(data)).unwrap_or(self.size),
+            false => self.size,
+        };
+        self.solid = hole.min(self.size);
+        seek(&self.file, SeekFrom::Start(at + skipped))?;
+        self.left -= skipped;
+        if self.left == 0 {
+            self.check().map_err(io::Error::other)?;
+        }
+        Ok(skipped)
     }
 }

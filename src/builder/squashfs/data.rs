@@ -3,9 +3,9 @@
 //! A file of less than a block goes whole into a fragment block; the end of a longer one is
 //! a short block of its own, as mksquashfs has it. A block of zeros is a hole and takes
 //! nothing. Files with equal contents are stored once: only those whose size another one has
-//! are compared, by SHA-256 of all their bytes.
+//! are compared, by SHA-256 of all that is no hole. Holes that the source knows are not read.
 
-use super::super::source::{Kind, Source, read_error};
+use super::super::source::{self, Kind, Source, read_error};
 use super::super::watch::check;
 use super::super::{Error, Result, Watch};
 use super::Options;
@@ -15,7 +15,6 @@ use super::sink::Sink;
 use crate::ondisk::squashfs::write::block_entry;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::io::Read;
 
 /// In [`Stored::entries`]: the block is a hole.
 const HOLE: u32 = u32::MAX;
@@ -190,8 +189,8 @@ struct Reader<'a> {
     data: u32,
     /// A small file.
     small: Vec<u8>,
-    /// Files with twins, by their digests.
-    seen: HashMap<[u8; 32], usize>,
+    /// Files with twins, by their sizes and digests.
+    seen: HashMap<(u64, [u8; 32]), usize>,
     out: Stored,
     done: u64,
     shown: u64,
@@ -291,14 +290,27 @@ impl<'a> Reader<'a> {
             if self.is_seen(inode, size, found) {
                 return self.advance(size);
             }
-            digest = Some((Sha256::new(), found));
+            digest = Some((Blocks::default(), found));
         }
         let first = self.out.entries.len();
         let mut file = self.open(inode)?;
         let mut left = size;
         // What a hole was read into serves the next block.
         let mut spare = self.spare.take();
-        while left > 0 {
+        loop {
+            let skipped = file.skip_hole(self.block_size as u64)?;
+            let blocks = skipped.div_ceil(self.block_size as u64) as usize;
+            self.out
+                .entries
+                .resize(self.out.entries.len() + blocks, HOLE);
+            if let Some((blocks, _)) = &mut digest {
+                blocks.skip(skipped, self.block_size);
+            }
+            left -= skipped;
+            self.advance(skipped)?;
+            if left == 0 {
+                break;
+            }
             let mut slot = match spare.take() {
                 Some(slot) => slot,
                 None => self.feed.take()?,
@@ -308,10 +320,11 @@ impl<'a> Reader<'a> {
             file.fill(&mut slot.raw)?;
             let length = slot.raw.len() as u64;
             left -= length;
-            if let Some((hasher, _)) = &mut digest {
-                hasher.update(&slot.raw);
+            let is_hole = is_hole(&slot.raw);
+            if let Some((blocks, _)) = &mut digest {
+                blocks.add(&slot.raw, is_hole);
             }
-            match is_hole(&slot.raw) {
+            match is_hole {
                 true => {
                     self.out.entries.push(HOLE);
                     spare = Some(slot);
@@ -326,7 +339,7 @@ impl<'a> Reader<'a> {
         }
         self.spare = spare;
         file.end()?;
-        if digest.is_some_and(|(hasher, found)| <[u8; 32]>::from(hasher.finalize()) != found) {
+        if digest.is_some_and(|(blocks, found)| blocks.digest() != found) {
             return Err(changed(self.source, inode));
         }
         self.out.contents[inode].entries = (first, self.out.entries.len() - first);
@@ -336,24 +349,30 @@ impl<'a> Reader<'a> {
     /// The digest of a whole file.
     fn digest(&mut self, inode: usize, size: u64) -> Result<[u8; 32]> {
         let mut bytes = std::mem::take(&mut self.small);
-        let mut hasher = Sha256::new();
+        let mut blocks = Blocks::default();
         let mut file = self.open(inode)?;
         let mut left = size;
-        while left > 0 {
+        loop {
             check(self.watch)?;
+            let skipped = file.skip_hole(self.block_size as u64)?;
+            blocks.skip(skipped, self.block_size);
+            left -= skipped;
+            if left == 0 {
+                break;
+            }
             bytes.resize(left.min(self.block_size as u64) as usize, 0);
             file.fill(&mut bytes)?;
-            hasher.update(&bytes);
+            blocks.add(&bytes, is_hole(&bytes));
             left -= bytes.len() as u64;
         }
         file.end()?;
         self.small = bytes;
-        Ok(hasher.finalize().into())
+        Ok(blocks.digest())
     }
 
     /// Whether a file with these contents is stored; this one then has the same.
     fn is_seen(&mut self, inode: usize, size: u64, digest: [u8; 32]) -> bool {
-        let first = *self.seen.entry(digest).or_insert(inode);
+        let first = *self.seen.entry((size, digest)).or_insert(inode);
         if first == inode {
             return false;
         }
@@ -384,9 +403,35 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The digest of a file of more than a block: of its blocks that are no holes, and their
+/// numbers. Written zeros count as a hole.
+#[derive(Default)]
+struct Blocks {
+    hasher: Sha256,
+    number: u64,
+}
+
+impl Blocks {
+    fn skip(&mut self, bytes: u64, block_size: usize) {
+        self.number += bytes.div_ceil(block_size as u64);
+    }
+
+    fn add(&mut self, block: &[u8], is_hole: bool) {
+        if !is_hole {
+            self.hasher.update(self.number.to_le_bytes());
+            self.hasher.update(block);
+        }
+        self.number += 1;
+    }
+
+    fn digest(self) -> [u8; 32] {
+        self.hasher.finalize().into()
+    }
+}
+
 /// A file that is read to its end.
 struct Opened<'a> {
-    bytes: Box<dyn Read + Send + 'a>,
+    bytes: Box<dyn source::Contents + 'a>,
     source: &'a dyn Source,
     inode: usize,
 }
@@ -402,6 +447,12 @@ impl Opened<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Goes over a hole: whole blocks, or all up to the end.
+    fn skip_hole(&mut self, unit: u64) -> Result<u64> {
+        let skipped = self.bytes.skip_hole(unit);
+        skipped.map_err(|cause| read_error(self.source, self.inode, cause))
     }
 
     /// Makes sure that nothing follows; only here the source can tell that all is well.

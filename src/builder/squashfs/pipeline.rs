@@ -5,7 +5,7 @@
 //! many threads pack. Whoever fails lets go of its ends of the channels, and the others stop.
 
 use super::super::{Error, Result};
-use super::compress::{Compressor, Packer};
+use super::compress::{Compressor, Packer, bound};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -69,8 +69,21 @@ pub struct Works {
     pub compressor: Compressor,
     /// The longest block, in bytes.
     pub block_size: u32,
-    /// At least one.
+    /// At most; fewer where blocks or the packer's tables are large.
     pub workers: usize,
+}
+
+/// Bytes that slots and packers take together at most, however many cores there are: the whole
+/// program is to stay below 150 MB.
+const MEMORY: usize = 96 << 20;
+
+impl Works {
+    /// How many threads pack: as many as asked for, and as fit into the memory.
+    fn threads(&self) -> usize {
+        let slot = self.block_size as usize + bound(self.block_size as usize);
+        let each = SLOTS * slot + self.compressor.memory(self.block_size);
+        self.workers.min(MEMORY / each).max(1)
+    }
 }
 
 /// Slots for each worker: one being packed, others read ahead or waiting for their turn.
@@ -86,7 +99,7 @@ pub fn run<T: Send, R: Send>(
     read: impl FnOnce(&mut Feed<T>) -> Result<R> + Send,
     mut write: impl FnMut(&Slot<T>) -> Result<()>,
 ) -> Result<R> {
-    let workers = works.workers.max(1);
+    let workers = works.threads();
     let (free, to_read) = channel();
     let (jobs, to_pack) = channel();
     let (done, to_write) = channel();
@@ -175,4 +188,26 @@ fn write_in_order<T>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_cores_take_no_more_memory() {
+        let threads = |compressor, block_size| {
+            let works = Works {
+                compressor,
+                block_size,
+                workers: 64,
+            };
+            works.threads()
+        };
+        let zstd = |level| Compressor::Zstd { level };
+        assert_eq!(threads(zstd(22), 1 << 20), 3);
+        assert_eq!(threads(Compressor::Xz { x86: true }, 1 << 20), 3);
+        assert!(threads(zstd(15), 128 << 10) >= 16);
+        assert_eq!(threads(Compressor::Lz4, 4096), 64);
+    }
 }

@@ -17,6 +17,10 @@ const MOST_IDS: usize = u16::MAX as usize;
 const MOST_MAJOR: u32 = 0xfff;
 const MOST_MINOR: u32 = 0xf_ffff;
 
+/// Blocks of all files together: their lengths are kept in memory, and a sparse file may claim
+/// any number. Of 128 KiB these are 2 TiB.
+const MOST_BLOCKS: u64 = 16 << 20;
+
 /// A directory, and what is in it.
 #[derive(Debug)]
 pub struct Directory {
@@ -77,7 +81,19 @@ impl Plan {
         let files = files(listing, options.sort.as_ref(), watch);
         let mut sizes: HashMap<u64, u32> = HashMap::new();
         let mut total = 0u64;
-        for size in files.iter().filter_map(|file| size(listing, *file)) {
+        let mut blocks = 0u64;
+        for (inode, size) in files.iter().filter_map(|f| Some((*f, size(listing, *f)?))) {
+            blocks = blocks.saturating_add(size / u64::from(options.block_size));
+            if blocks > MOST_BLOCKS {
+                return Err(Error::input(
+                    source.describe(inode),
+                    format!(
+                        "with it the files take more than {MOST_BLOCKS} blocks of {} bytes",
+                        options.block_size
+                    ),
+                    "leave out what is that large, or choose larger blocks",
+                ));
+            }
             *sizes.entry(size).or_default() += 1;
             total = total.saturating_add(size);
         }

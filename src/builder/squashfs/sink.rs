@@ -3,8 +3,9 @@
 use super::super::{Error, Result};
 use crate::units::Bytes;
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What messages call it: the file's name is its owner's.
 const NAME: &str = "the image";
@@ -59,12 +60,48 @@ impl<'a> Sink<'a> {
         })
     }
 
+    /// Where the file lies, as the kernel knows it.
+    fn directory(&self) -> PathBuf {
+        let link = format!("/proc/self/fd/{}", self.to.as_raw_fd());
+        let path = std::fs::read_link(link).unwrap_or_default();
+        match path.parent() {
+            // Our own directory beside the output is gone when the message is read.
+            Some(dir) if is_scratch(dir) => dir.parent().unwrap_or(dir).to_owned(),
+            Some(dir) => dir.to_owned(),
+            None => NAME.into(),
+        }
+    }
+
     fn full(&self) -> Error {
         let free = rustix::fs::fstatvfs(self.to).map(|s| s.f_bavail.saturating_mul(s.f_frsize));
         Error::NoSpace {
-            on: Path::new(NAME).display().to_string(),
+            on: self.directory().display().to_string(),
             free: Bytes(free.unwrap_or_default()),
             need: String::new(),
         }
+    }
+}
+
+fn is_scratch(dir: &Path) -> bool {
+    let name = dir.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".liveroot-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_by_its_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = dir.path().join(".liveroot-1-0");
+        std::fs::create_dir(&scratch).unwrap();
+        let file = File::create(scratch.join("live.iso")).unwrap();
+        let said = Sink::new(&file, 0).full().to_string();
+        let want = format!(
+            "{}: no space left",
+            dir.path().canonicalize().unwrap().display()
+        );
+        assert!(said.starts_with(&want), "{said}");
     }
 }

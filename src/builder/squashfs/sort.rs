@@ -31,11 +31,19 @@ impl Sort {
             if path.is_empty() {
                 continue;
             }
-            let priority = std::str::from_utf8(rest.trim_ascii()).ok();
-            let Some(priority) = priority.and_then(|text| text.parse().ok()) else {
+            let rest = std::str::from_utf8(rest.trim_ascii()).ok();
+            let Some(priority) = rest.and_then(|text| text.parse().ok()) else {
+                let is_number = rest.is_some_and(|text| text.parse::<i128>().is_ok());
+                let finding = match is_number {
+                    true => format!(
+                        "the priority of {} is not from -32768 to 32767",
+                        shown(&path)
+                    ),
+                    false => format!("no priority stands behind {}", shown(&path)),
+                };
                 return Err(Error::input(
                     format_args!("{on}, line {}", number + 1),
-                    format!("no priority stands behind {}", shown(&path)),
+                    finding,
                     "write a path, a space and a number from -32768 to 32767",
                 ));
             };
@@ -116,6 +124,12 @@ mod tests {
             let error = Sort::parse("my.sort", text.as_bytes()).unwrap_err();
             let said = error.to_string();
             assert!(said.starts_with("my.sort, line 2: "), "{said}");
+            let is_range = said.contains("of etc is not from -32768 to 32767");
+            assert_eq!(
+                is_range,
+                line.ends_with(char::is_numeric) && line.contains('3'),
+                "{said}"
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ mod unpack;
 
 use super::assemble::first_names;
 use super::steady::{Stamp, changed};
-use super::{Kind, Listing, Owners, Source, shown};
+use super::{Contents, Kind, Listing, Owners, Source, shown, skippable};
 use crate::builder::{Error, Result, Watch};
 use crate::ondisk::tar::{Entries, Malformed, Piece, Why};
 use crate::ondisk::{ByteSource, ReadError};
@@ -67,7 +67,7 @@ impl Source for Tar {
         &self.listing
     }
 
-    fn open(&self, inode: usize) -> Result<Box<dyn Read + Send + '_>> {
+    fn open(&self, inode: usize) -> Result<Box<dyn Contents + '_>> {
         let Kind::File { size } = self.listing.inodes[inode].kind else {
             return Ok(Box::new(io::empty()));
         };
@@ -149,6 +149,20 @@ impl ByteSource for Archive {
 
     fn len(&self) -> u64 {
         self.length
+    }
+}
+
+impl Contents for Pieces<'_> {
+    fn skip_hole(&mut self, unit: u64) -> io::Result<u64> {
+        let mut pieces = self.pieces.iter();
+        let next = pieces.find(|piece| piece.offset + piece.length > self.at);
+        let data = next.map_or(self.size, |piece| piece.offset.min(self.size));
+        let skipped = skippable(self.at, data, self.size, unit);
+        self.at += skipped;
+        if skipped > 0 && self.at == self.size {
+            self.archive.check().map_err(io::Error::other)?;
+        }
+        Ok(skipped)
     }
 }
 
