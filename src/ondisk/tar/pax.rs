@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn records_are_read_by_their_lengths_whatever_is_in_them() {
-        let found = read(b"11 path=a\nb\n19 SCHILY.xattr.x=\n\n12 mtime=-1.5\n").unwrap_err();
+        let found = read(b"12 path=a\nb\n19 SCHILY.xattr.x=\n\n12 mtime=-1.5\n").unwrap_err();
         assert_eq!(found.at, 1031, "a record whose length is wrong by one");
         let found = read(b"12 path=a\nb\n20 SCHILY.xattr.x=\n\n14 mtime=-1.5\n").unwrap();
         assert_eq!(found.path.as_deref(), Some(&b"a\nb"[..]));
