@@ -57,10 +57,8 @@ mksquashfs\t''"
 complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l json -d 'Print one JSON object on standard output, and nothing else there'
 complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l large-esp -d 'Let the EFI system partition be larger than the 32 MiB that a disc\'s boot entry can count'
 complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l all-root -d 'Give all files to root, whoever owns them in TREE'
-complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l fast -d 'Pack in a fifteenth of the time, for an eighth more bytes: zstd, level 3'
-complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l small -d 'Pack a quarter smaller, in six times the time; reads get slow: xz with its filter for x86, blocks of 1 MiB'
 complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l fast -d 'Pack with a fifteenth of the CPU, for an eighth more bytes: zstd, level 3'
-complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l small -d 'Pack a twelfth smaller, in three times the time, with slow small reads: zstd, level 22, blocks of 1 MiB'
+complete -c liveroot -n "__fish_liveroot_using_subcommand build" -l small -d 'Pack a quarter smaller, in six times the time; reads get slow: xz with its filter for x86, blocks of 1 MiB'
 complete -c liveroot -n "__fish_liveroot_using_subcommand build" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c liveroot -n "__fish_liveroot_using_subcommand pack" -s o -l output -d 'The squashfs to write' -r -F
 complete -c liveroot -n "__fish_liveroot_using_subcommand pack" -l sort -d 'A sort file of mksquashfs: which files stand first' -r -F

@@ -78,7 +78,6 @@ impl From<squashfs::Options> for Payload {
 }
 
 impl Payload {
-    /// `--fast`.
     /// `--fast`: a fifteenth of the CPU for an eighth more bytes.
     pub fn fast() -> Payload {
         squashfs::Options::default().fast().into()

@@ -61,7 +61,6 @@ impl Default for Options {
 }
 
 impl Options {
-    /// `--fast`: a fifteenth of the time for an eighth more bytes.
     /// `--fast`: a fifteenth of the CPU for an eighth more bytes.
     pub fn fast(self) -> Options {
         Options {

@@ -285,6 +285,8 @@ mod tests {
             found.at, 1031,
             "the second one, so that the third has no length"
         );
+        let found = read(b"12 path=a\nb\n19 SCHILY.xattr.x=\n\n12 mtime=-1.5\n").unwrap_err();
+        assert_eq!(found.at, 1031, "a record whose length is wrong by one");
         let found = read(b"12 path=a\nb\n20 SCHILY.xattr.x=\n\n14 mtime=-1.5\n").unwrap();
         assert_eq!(found.path.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(found.xattrs, [(b"x".to_vec(), b"\n".to_vec())]);

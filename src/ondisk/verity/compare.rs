@@ -196,6 +196,8 @@ mod tests {
         (bytes, superblock, root)
     }
 
+    // A slice is no `dyn ByteSource`.
+    #[allow(clippy::ptr_arg)]
     fn met(bytes: &Vec<u8>, superblock: &Superblock, root: &[u8; DIGEST]) -> Vec<Met> {
         let mut all = Vec::new();
         let at = superblock.data_blocks * BLOCK_BYTES;
