@@ -31,11 +31,7 @@ impl FileSource {
 
 impl ByteSource for FileSource {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
-        match block::read_exact_at(&self.file, offset, buf) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(ReadError::PastEnd),
-            Err(errno) => Err(ReadError::Io(errno)),
-        }
+        ReadError::unless_filled(block::read_exact_at(&self.file, offset, buf))
     }
 
     fn len(&self) -> u64 {

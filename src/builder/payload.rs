@@ -7,7 +7,7 @@ use super::squashfs::{self, Sort, Written, mksquashfs};
 use super::tool::Tools;
 use super::{Error, Options, Result, Tree, manifest, verity};
 use crate::layout::VerityManifest;
-use crate::units::{Bytes, ImageId};
+use crate::units::ImageId;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -121,5 +121,5 @@ pub fn count(payload: &Payload, sizes: &mut super::Sizes) {
         sizes.count(written);
     }
     sizes.payload = payload.length;
-    sizes.verity = Bytes(payload.length - payload.size).0;
+    sizes.verity = payload.length - payload.size;
 }

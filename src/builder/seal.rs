@@ -10,6 +10,7 @@ use crate::layout::{
 use crate::ondisk::isomd5::AREA_LENGTH;
 use crate::ondisk::isomd5::write::AT;
 use crate::ondisk::regions::regions;
+use crate::ondisk::verity::BLOCK;
 use crate::ondisk::{ByteSource, ReadError};
 use crate::sys::block;
 use crate::units::ImageId;
@@ -60,7 +61,7 @@ pub fn write(sealed: &Sealed<'_>, image: &File, path: &Path, watch: &dyn Watch) 
     let tree = verity.map_or(payload.end, |verity| payload.start + verity.hash_offset);
     let checksum = AT..AT + AREA_LENGTH as u64;
     // The tree's superblock is a part: nothing else covers it.
-    let behind = (tree + 4096).min(payload.end);
+    let behind = (tree + BLOCK as u64).min(payload.end);
     let left_out = [
         payload.start..tree,
         behind..payload.end,
@@ -116,11 +117,7 @@ struct Image<'a> {
 
 impl ByteSource for Image<'_> {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::result::Result<(), ReadError> {
-        match block::read_exact_at(self.file, offset, buf) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(ReadError::PastEnd),
-            Err(errno) => Err(ReadError::Io(errno)),
-        }
+        ReadError::unless_filled(block::read_exact_at(self.file, offset, buf))
     }
 
     fn len(&self) -> u64 {

@@ -59,6 +59,11 @@ pub fn has_magic(bytes: &[u8], at: usize, magic: &[u8]) -> bool {
     slice(bytes, at, magic.len()) == magic
 }
 
+/// Writes a field into bytes that are our own: it must lie within them.
+pub fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
+    bytes[at..at + field.len()].copy_from_slice(field);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

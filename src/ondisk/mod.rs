@@ -65,6 +65,20 @@ pub enum ReadError {
     Io(i32),
 }
 
+impl ReadError {
+    /// Of a read by the system, which tells whether the buffer was filled, or an errno.
+    ///
+    /// # Errors
+    /// Whenever it was not.
+    pub fn unless_filled(read: Result<bool, i32>) -> Result<(), ReadError> {
+        match read {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ReadError::PastEnd),
+            Err(errno) => Err(ReadError::Io(errno)),
+        }
+    }
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

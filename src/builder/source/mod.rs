@@ -16,6 +16,7 @@ mod xattr;
 use super::{Error, Result};
 use std::cmp::Ordering;
 use std::io::Read;
+use std::ops::Deref;
 
 /// The longest name, in bytes (`include/uapi/linux/limits.h`).
 pub const NAME_MAX: usize = 255;
@@ -151,25 +152,11 @@ pub trait Source: Sync {
     }
 }
 
-impl<S: Source + ?Sized> Source for &S {
-    fn listing(&self) -> &Listing {
-        (**self).listing()
-    }
-
-    fn open(&self, inode: usize) -> Result<Box<dyn Contents + '_>> {
-        (**self).open(inode)
-    }
-
-    fn describe(&self, inode: usize) -> String {
-        (**self).describe(inode)
-    }
-
-    fn unreadable(&self) -> &[usize] {
-        (**self).unreadable()
-    }
-}
-
-impl<S: Source + Send + ?Sized> Source for Box<S> {
+/// Behind a reference or in a box it is one too.
+impl<P> Source for P
+where
+    P: Deref<Target: Source> + Sync,
+{
     fn listing(&self) -> &Listing {
         (**self).listing()
     }

@@ -9,6 +9,7 @@ use super::{
     STARTING_LBA, UNIQUE_GUID,
 };
 use crate::ondisk::checksum::crc32;
+use crate::ondisk::fields::put;
 use crate::ondisk::mbr;
 use crate::ondisk::table::Guid;
 use std::fmt;
@@ -201,10 +202,6 @@ fn header(disk: Guid, sectors: u64, my: u64, alternate: u64, at: u64, sum: u32) 
     let own = !crc32(!0, &bytes[..LEAST_HEADER]);
     put(&mut bytes, HEADER_CRC32, &own.to_le_bytes());
     bytes
-}
-
-fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
-    bytes[at..at + field.len()].copy_from_slice(field);
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! multiple of the file's alignment, so that contents can be copied straight to their place.
 
 use super::{PeLayout, WordSum, u16_at, u32_at};
+use crate::ondisk::fields::put;
 use std::fmt;
 
 /// Length of a section header.
@@ -295,10 +296,6 @@ impl Headers {
         }
         Ok(())
     }
-}
-
-fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
-    bytes[at..at + field.len()].copy_from_slice(field);
 }
 
 /// A field whose value was checked to fit.

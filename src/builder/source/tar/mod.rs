@@ -14,6 +14,7 @@ use super::{Contents, Kind, Listing, Owners, Source, shown, skippable};
 use crate::builder::{Error, Result, Watch};
 use crate::ondisk::tar::{Entries, Malformed, Piece, Why};
 use crate::ondisk::{ByteSource, ReadError};
+use crate::sys::block;
 use rustix::fs::fstat;
 use std::fs::File;
 use std::io::{self, Read};
@@ -139,12 +140,7 @@ impl Archive {
 
 impl ByteSource for Archive {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::result::Result<(), ReadError> {
-        self.file.read_exact_at(buf, offset).map_err(|cause| {
-            match (cause.kind(), cause.raw_os_error()) {
-                (io::ErrorKind::UnexpectedEof, _) => ReadError::PastEnd,
-                (_, errno) => ReadError::Io(errno.unwrap_or(libc::EIO)),
-            }
-        })
+        ReadError::unless_filled(block::read_exact_at(&self.file, offset, buf))
     }
 
     fn len(&self) -> u64 {
